@@ -1,0 +1,196 @@
+#include "command_line.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ticketd/error.h"
+
+enum {
+    /* what getopt_long returns for options without a letter; a setting is OPTION_SETTING + id */
+    OPTION_CHECK_CONFIG = 256,
+    OPTION_PRINT_CONFIG,
+    OPTION_REFERENCE,
+    OPTION_SETTING,
+};
+
+static const struct option own_options[] = {
+    {"config", required_argument, NULL, 'c'},
+    {"check-config", no_argument, NULL, OPTION_CHECK_CONFIG},
+    {"print-config", no_argument, NULL, OPTION_PRINT_CONFIG},
+    {"settings-reference", required_argument, NULL, OPTION_REFERENCE},
+    {"version", no_argument, NULL, 'V'},
+    {"help", no_argument, NULL, 'h'},
+};
+enum { OWN_OPTION_COUNT = sizeof(own_options) / sizeof(own_options[0]) };
+
+struct options {
+    char names[SETTING_COUNT][COMMAND_LINE_OPTION_MAX];
+    /* our own, the settings, and the zeros that end the table */
+    struct option table[OWN_OPTION_COUNT + SETTING_COUNT + 1];
+};
+
+void command_line_option(enum setting_id id, char ret_option[COMMAND_LINE_OPTION_MAX])
+{
+    const char *name = settings_row(id)->name;
+    size_t size = strlen(name);
+
+    assert(size < COMMAND_LINE_OPTION_MAX);
+    for (size_t i = 0; i < size; i++)
+        ret_option[i] = name[i] == '_' ? '-' : (char)tolower((unsigned char)name[i]);
+    ret_option[size] = '\0';
+}
+
+static void options_init(struct options *options)
+{
+    memset(options, 0, sizeof(*options));
+    memcpy(options->table, own_options, sizeof(own_options));
+    for (size_t id = 0; id < SETTING_COUNT; id++) {
+        command_line_option((enum setting_id)id, options->names[id]);
+        options->table[OWN_OPTION_COUNT + id] = (struct option){
+            .name = options->names[id],
+            .has_arg = required_argument,
+            .val = OPTION_SETTING + (int)id,
+        };
+    }
+}
+
+/* getopt_long takes every unambiguous beginning of an option; a later version's new setting would
+ * then break a command line that works today.  So only whole names count. */
+static bool is_whole_option(const struct options *options, const char *argument)
+{
+    size_t size = strcspn(argument, "=");
+
+    for (const struct option *option = options->table; option->name != NULL; option++)
+        if (strlen(option->name) == size && strncmp(option->name, argument, size) == 0)
+            return true;
+    return false;
+}
+
+static int refuse_unknown(const char *argument, char *error)
+{
+    char name[COMMAND_LINE_OPTION_MAX] = "";
+    char option[COMMAND_LINE_OPTION_MAX] = "";
+    const char *nearest;
+    enum setting_id id;
+    int size = (int)strcspn(argument, "=");
+
+    for (int i = 2; i < size && i - 2 < COMMAND_LINE_OPTION_MAX - 1; i++)
+        name[i - 2] = argument[i] == '-' ? '_' : (char)toupper((unsigned char)argument[i]);
+    nearest = settings_nearest_name(name);
+    if (nearest != NULL && settings_find(nearest, &id) != NULL)
+        command_line_option(id, option);
+    (void)snprintf(error, COMMAND_LINE_ERROR_MAX, "unknown option %.*s%s%s%s",
+                   size > 80 ? 80 : size, argument, nearest != NULL ? "; did you mean --" : "",
+                   option, nearest != NULL ? "?" : "; --help lists them");
+    return TICKETD_INVALID;
+}
+
+static int set_action(struct command_line *command_line, enum command_line_action action,
+                      char *error)
+{
+    if (command_line->action != COMMAND_LINE_SERVE && command_line->action != action) {
+        (void)snprintf(error, COMMAND_LINE_ERROR_MAX,
+                       "only one of --check-config, --print-config, --settings-reference, "
+                       "--version and --help can be done");
+        return TICKETD_INVALID;
+    }
+    command_line->action = action;
+    return TICKETD_DONE;
+}
+
+static int set_reference(struct command_line *command_line, const char *format, char *error)
+{
+    if (strcmp(format, "env") == 0)
+        return set_action(command_line, COMMAND_LINE_REFERENCE_ENV, error);
+    if (strcmp(format, "markdown") == 0)
+        return set_action(command_line, COMMAND_LINE_REFERENCE_MARKDOWN, error);
+    (void)snprintf(error, COMMAND_LINE_ERROR_MAX,
+                   "--settings-reference: \"%.80s\" is not allowed: env or markdown", format);
+    return TICKETD_INVALID;
+}
+
+static void set_override(struct command_line *command_line, enum setting_id id, const char *value)
+{
+    size_t i = 0;
+
+    while (i < command_line->override_count && command_line->overrides[i].id != id)
+        i++;
+    if (i == command_line->override_count)
+        command_line->override_count++;
+    command_line->overrides[i] = (struct settings_override){.id = id, .value = value};
+}
+
+/* `argument` is the element of argv that holds the option. */
+static int take_option(struct command_line *command_line, int option, const char *argument,
+                       char *error)
+{
+    switch (option) {
+    case 'c':
+        command_line->config_path = optarg;
+        return TICKETD_DONE;
+    case OPTION_CHECK_CONFIG:
+        return set_action(command_line, COMMAND_LINE_CHECK_CONFIG, error);
+    case OPTION_PRINT_CONFIG:
+        return set_action(command_line, COMMAND_LINE_PRINT_CONFIG, error);
+    case OPTION_REFERENCE:
+        return set_reference(command_line, optarg, error);
+    case 'V':
+        return set_action(command_line, COMMAND_LINE_VERSION, error);
+    case 'h':
+        return set_action(command_line, COMMAND_LINE_HELP, error);
+    case ':':
+        (void)snprintf(error, COMMAND_LINE_ERROR_MAX, "%.80s needs a value", argument);
+        return TICKETD_INVALID;
+    case '?':
+        (void)snprintf(error, COMMAND_LINE_ERROR_MAX,
+                       strncmp(argument, "--", 2) == 0 ? "%.80s: this option takes no value"
+                                                       : "unknown option %.80s; --help lists them",
+                       argument);
+        return TICKETD_INVALID;
+    default:
+        assert(option >= OPTION_SETTING && option < OPTION_SETTING + SETTING_COUNT);
+        set_override(command_line, (enum setting_id)(option - OPTION_SETTING), optarg);
+        return TICKETD_DONE;
+    }
+}
+
+int command_line_parse(struct command_line *ret_command_line, int argc, char *const *argv,
+                       char error[COMMAND_LINE_ERROR_MAX])
+{
+    struct command_line command_line = {.action = COMMAND_LINE_SERVE};
+    struct options options;
+
+    options_init(&options);
+    opterr = 0;
+    /* 0 makes glibc forget an earlier scan */
+    optind = 0;
+    for (;;) {
+        int at = optind == 0 ? 1 : optind;
+        const char *argument = at < argc ? argv[at] : NULL;
+        int option;
+        int r;
+
+        if (argument != NULL && strncmp(argument, "--", 2) == 0 && argument[2] != '\0' &&
+            !is_whole_option(&options, argument + 2))
+            return refuse_unknown(argument, error);
+        /* '+': stop at the first stray argument; ':': tell a missing value from an unknown option
+         */
+        option = getopt_long(argc, argv, "+:c:Vh", options.table, NULL);
+        if (option == -1)
+            break;
+        r = take_option(&command_line, option, argument, error);
+        if (r != TICKETD_DONE)
+            return r;
+    }
+    if (optind < argc) {
+        (void)snprintf(error, COMMAND_LINE_ERROR_MAX, "unexpected argument \"%.80s\"",
+                       argv[optind]);
+        return TICKETD_INVALID;
+    }
+    *ret_command_line = command_line;
+    return TICKETD_DONE;
+}
