@@ -1,5 +1,6 @@
 #include "env_file.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,10 @@
 #define BLANKS " \t"
 #define LETTER "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
 #define DIGITS "0123456789"
+
+static const char line_too_long[] = "a line of more than 4096 bytes";
+static const char file_too_large[] = "more than 65536 bytes";
+static_assert(ENV_FILE_LINE_MAX == 4096 && ENV_FILE_SIZE_MAX == 65536, "the texts name the limits");
 
 static char *skip_blanks(char *at)
 {
@@ -134,7 +139,7 @@ int env_file_parse(char *text, size_t size, env_file_on_entry on_entry, void *ct
         if (memchr(line, '\0', (size_t)(line_end - line)) != NULL)
             what = "a NUL byte";
         else if (line_end - line > ENV_FILE_LINE_MAX)
-            what = "a line of more than 4096 bytes";
+            what = line_too_long;
         else
             what = parse_line(line, &name, &value);
         if (what != NULL) {
@@ -171,7 +176,7 @@ int env_file_read(const char *path, env_file_on_entry on_entry, void *ctx,
         r = errno != 0 ? -errno : -EIO;
     (void)fclose(file);
     if (r == 0 && size > ENV_FILE_SIZE_MAX) {
-        *ret_problem = (struct env_file_problem){.what = "more than 65536 bytes"};
+        *ret_problem = (struct env_file_problem){.what = file_too_large};
         r = TICKETD_INVALID;
     }
     if (r == 0)
