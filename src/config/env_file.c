@@ -132,7 +132,7 @@ int env_file_parse(char *text, size_t size, env_file_on_entry on_entry, void *ct
         int r;
 
         next = line_end + 1;
-        if (newline != NULL && line_end > line && line_end[-1] == '\r')
+        if (line_end > line && line_end[-1] == '\r')
             line_end--;
         *line_end = '\0';
         number++;
