@@ -1,0 +1,331 @@
+#include "util/json.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdalign.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cJSON.h>
+
+#include "util/escape.h"
+#include "util/json_lex.h"
+#include "util/utf8.h"
+
+/* Room for what a small document needs; a larger one takes the rest from the heap. */
+enum { JSON_ARENA_SIZE = 64 * 1024 };
+
+/* cJSON's hooks carry no context, so the arena they allocate from is the process's one. */
+static struct {
+    bool installed;
+    /* an allocation failed since json_parse looked last */
+    bool exhausted;
+    size_t used;
+    /* allocations not yet freed: when none is left the arena begins anew */
+    size_t live;
+    alignas(max_align_t) unsigned char bytes[JSON_ARENA_SIZE];
+} arena;
+
+static void *json_alloc(size_t size)
+{
+    const size_t unit = alignof(max_align_t);
+    size_t rounded = (size + unit - 1) / unit * unit;
+
+    if (size <= JSON_ARENA_SIZE && rounded <= JSON_ARENA_SIZE - arena.used) {
+        void *place = arena.bytes + arena.used;
+        arena.used += rounded;
+        arena.live++;
+        return place;
+    }
+    void *place = malloc(size);
+    if (!place)
+        arena.exhausted = true;
+    return place;
+}
+
+static void json_dealloc(void *place)
+{
+    uintptr_t address = (uintptr_t)place;
+    uintptr_t start = (uintptr_t)arena.bytes;
+
+    if (address < start || address >= start + JSON_ARENA_SIZE) {
+        free(place);
+        return;
+    }
+    assert(arena.live > 0);
+    if (--arena.live == 0)
+        arena.used = 0;
+}
+
+int json_init(void)
+{
+    int r = utf8_init();
+    if (r < 0)
+        return r;
+    cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = json_alloc, .free_fn = json_dealloc});
+    arena.installed = true;
+    return 0;
+}
+
+static cJSON *as_cjson(const struct json_value *value)
+{
+    return (cJSON *)(uintptr_t)value;
+}
+
+static struct json_value *as_value(cJSON *item)
+{
+    return (struct json_value *)item;
+}
+
+/* ---- decoding ---- */
+
+static const char *check_name(const cJSON *object, const cJSON *member)
+{
+    size_t before = 0;
+    for (const cJSON *other = object->child; other != member; other = other->next) {
+        if (strcmp(other->string, member->string) == 0)
+            return "duplicate member name";
+        if (++before == JSON_MEMBERS_MAX)
+            return "too many members in an object";
+    }
+    return NULL;
+}
+
+/* cJSON keeps only doubles, which cannot tell 1.0 from 1 and round beyond 2⁵³.  So each number gets
+ * the place of its token in the text instead of cJSON's (deprecated) integer: the tree in document
+ * order and the number tokens in text order are the same sequence.  Recursion ends at
+ * JSON_DEPTH_MAX, which json_lex has checked. */
+static const char *check_tree(cJSON *item, const char *text, const char **at)
+{
+    if (cJSON_IsNumber(item)) {
+        const char *token = json_lex_next_number(*at);
+        assert(token && token - text <= INT_MAX);
+        item->valueint = (int)(token - text);
+        *at = token + json_lex_number_len(token);
+    }
+    for (cJSON *child = item->child; child; child = child->next) {
+        const char *reason = cJSON_IsObject(item) ? check_name(item, child) : NULL;
+        if (!reason)
+            reason = check_tree(child, text, at);
+        if (reason)
+            return reason;
+    }
+    return NULL;
+}
+
+static const char *check_text(char *text, size_t len)
+{
+    const char *reason = json_lex(text, len);
+    if (!reason && !utf8_valid(text))
+        reason = "not UTF-8";
+    return reason;
+}
+
+static int refuse(struct json_document *document, const char *reason)
+{
+    json_release(document);
+    document->reason = reason;
+    return JSON_MALFORMED;
+}
+
+int json_parse(struct json_document *ret, const char *bytes, size_t len)
+{
+    assert(arena.installed);
+    struct json_document document = {0};
+
+    *ret = document;
+    if (len > JSON_TEXT_SIZE_MAX)
+        return refuse(ret, "too long");
+    document.text = json_alloc(len + 1);
+    if (!document.text)
+        return -ENOMEM;
+    memcpy(document.text, bytes, len);
+    document.text[len] = '\0';
+    *ret = document;
+
+    const char *reason = check_text(document.text, len);
+    if (reason)
+        return refuse(ret, reason);
+
+    arena.exhausted = false;
+    cJSON *root = cJSON_ParseWithLengthOpts(document.text, len + 1, NULL, true);
+    if (!root) {
+        json_release(ret);
+        return arena.exhausted ? -ENOMEM : refuse(ret, "not JSON");
+    }
+    ret->root = as_value(root);
+    const char *at = document.text;
+    reason = check_tree(root, document.text, &at);
+    return reason ? refuse(ret, reason) : 0;
+}
+
+void json_release(struct json_document *document)
+{
+    if (!document)
+        return;
+    cJSON_Delete(as_cjson(document->root));
+    if (document->text)
+        json_dealloc(document->text);
+    *document = (struct json_document){0};
+}
+
+bool json_is_object(const struct json_document *document)
+{
+    return cJSON_IsObject(as_cjson(document->root));
+}
+
+static const cJSON *member(const struct json_document *document, const char *name)
+{
+    const cJSON *root = as_cjson(document->root);
+    return cJSON_IsObject(root) ? cJSON_GetObjectItemCaseSensitive(root, name) : NULL;
+}
+
+int json_get_integer(const struct json_document *document, const char *name, int64_t min,
+                     int64_t max, int64_t *ret)
+{
+    const cJSON *item = member(document, name);
+    if (!item)
+        return JSON_MISSING;
+    if (!cJSON_IsNumber(item))
+        return JSON_WRONG_TYPE;
+
+    const char *token = document->text + item->valueint;
+    char *end;
+    int saved_errno = errno;
+    errno = 0;
+    intmax_t number = strtoimax(token, &end, 10);
+    bool out_of_range = errno == ERANGE;
+    errno = saved_errno;
+    if (end != token + json_lex_number_len(token))
+        return JSON_WRONG_TYPE;
+    if (out_of_range || number < min || number > max)
+        return JSON_OUT_OF_BOUNDS;
+    *ret = number;
+    return 0;
+}
+
+int json_get_string(const struct json_document *document, const char *name, const char **ret)
+{
+    const cJSON *item = member(document, name);
+    if (!item)
+        return JSON_MISSING;
+    if (!cJSON_IsString(item))
+        return JSON_WRONG_TYPE;
+    *ret = item->valuestring;
+    return 0;
+}
+
+int json_get_bool(const struct json_document *document, const char *name, bool *ret)
+{
+    const cJSON *item = member(document, name);
+    if (!item)
+        return JSON_MISSING;
+    if (!cJSON_IsBool(item))
+        return JSON_WRONG_TYPE;
+    *ret = cJSON_IsTrue(item);
+    return 0;
+}
+
+/* ---- building ---- */
+
+/* cJSON does not print an item of type Invalid: a container that lost a member becomes one. */
+static struct json_value *added(struct json_value *container, cJSON *item)
+{
+    if (!item && container)
+        as_cjson(container)->type = cJSON_Invalid;
+    return as_value(item);
+}
+
+static bool is_complete(const cJSON *item)
+{
+    if (cJSON_IsInvalid(item))
+        return false;
+    for (const cJSON *child = item->child; child; child = child->next) {
+        if (!is_complete(child))
+            return false;
+    }
+    return true;
+}
+
+struct json_value *json_object_new(void)
+{
+    assert(arena.installed);
+    return as_value(cJSON_CreateObject());
+}
+
+static cJSON *add_repaired(cJSON *object, const char *name, const char *text)
+{
+    /* the longest escape of one byte, and the quotes */
+    size_t len = strlen(text);
+    size_t size = 6 * len + 3;
+    char *raw = json_alloc(size);
+    if (!raw)
+        return NULL;
+
+    size_t taken = 0;
+    size_t raw_len = 1 + escape_json(raw + 1, size - 3, text, len, &taken);
+    assert(taken == len);
+    raw[0] = raw[raw_len] = '"';
+    raw[raw_len + 1] = '\0';
+    cJSON *item = cJSON_AddRawToObject(object, name, raw);
+    json_dealloc(raw);
+    return item;
+}
+
+void json_add_string(struct json_value *object, const char *name, const char *text)
+{
+    cJSON *container = as_cjson(object);
+    added(object, utf8_valid(text) ? cJSON_AddStringToObject(container, name, text)
+                                   : add_repaired(container, name, text));
+}
+
+void json_add_integer(struct json_value *object, const char *name, int64_t number)
+{
+    /* Raw: cJSON's own numbers are doubles and would round. */
+    char digits[sizeof("-9223372036854775808")];
+    snprintf(digits, sizeof(digits), "%" PRId64, number);
+    added(object, cJSON_AddRawToObject(as_cjson(object), name, digits));
+}
+
+void json_add_bool(struct json_value *object, const char *name, bool truth)
+{
+    added(object, cJSON_AddBoolToObject(as_cjson(object), name, truth));
+}
+
+struct json_value *json_add_object(struct json_value *object, const char *name)
+{
+    return added(object, cJSON_AddObjectToObject(as_cjson(object), name));
+}
+
+struct json_value *json_add_array(struct json_value *object, const char *name)
+{
+    return added(object, cJSON_AddArrayToObject(as_cjson(object), name));
+}
+
+struct json_value *json_append_object(struct json_value *array)
+{
+    cJSON *item = array ? cJSON_CreateObject() : NULL;
+    if (item && !cJSON_AddItemToArray(as_cjson(array), item)) {
+        cJSON_Delete(item);
+        item = NULL;
+    }
+    return added(array, item);
+}
+
+int json_print(const struct json_value *value, char *buffer, size_t size)
+{
+    cJSON *item = as_cjson(value);
+    if (!item || !is_complete(item))
+        return -ENOMEM;
+    if (!cJSON_PrintPreallocated(item, buffer, size > INT_MAX ? INT_MAX : (int)size, false))
+        return -ENOSPC;
+    return (int)strlen(buffer);
+}
+
+void json_free(struct json_value *value)
+{
+    cJSON_Delete(as_cjson(value));
+}
