@@ -14,6 +14,9 @@
 #include "util/utf8.h"
 
 #define CUT_MARK "…[cut]"
+/* What follows a message. */
+#define TEXT_TAIL "\n"
+#define JSON_TAIL "\"}\n"
 
 enum {
     CUT_SIZE = sizeof(CUT_MARK) - 1,
@@ -26,12 +29,10 @@ enum {
     USER_AGENT_SIZE = 512,
     /* numbers, field names, time, level */
     FIXED_SIZE = 400,
-    /* what must still fit after a message: its closing quote and brace, the newline */
-    TAIL_SIZE = sizeof("\"}\n") - 1,
 };
 
 static_assert(ROLE_SIZE + REQUEST_ID_SIZE + REMOTE_SIZE + METHOD_SIZE + PATH_SIZE +
-                      USER_AGENT_SIZE + FIXED_SIZE + TAIL_SIZE <=
+                      USER_AGENT_SIZE + FIXED_SIZE <=
                   LOG_LINE_SIZE,
               "an access line must fit");
 
@@ -208,8 +209,8 @@ static size_t without_partial_character(const char *text, size_t len)
     return len;
 }
 
-static void __attribute__((format(printf, 2, 0)))
-put_message(struct line *line, const char *format, va_list arguments)
+static void __attribute__((format(printf, 3, 0)))
+put_message(struct line *line, size_t size, const char *format, va_list arguments)
 {
     char message[LOG_LINE_SIZE];
     int wanted = vsnprintf(message, sizeof(message), format, arguments);
@@ -220,18 +221,20 @@ put_message(struct line *line, const char *format, va_list arguments)
     bool cut = len >= sizeof(message);
     if (cut)
         len = without_partial_character(message, sizeof(message) - 1);
-    put_escaped(line, sizeof(line->bytes) - line->len - TAIL_SIZE, message, len, "", cut);
+    put_escaped(line, size, message, len, "", cut);
 }
 
 static void __attribute__((format(printf, 5, 0)))
 format_line(struct line *line, enum log_level level, const char *request_id, size_t len,
             const char *format, va_list arguments)
 {
+    const char *tail = state.json ? JSON_TAIL : TEXT_TAIL;
+
     line->len = 0;
     put_head(line, level, request_id, len);
     put_text(line, state.json ? ",\"message\":\"" : ": ");
-    put_message(line, format, arguments);
-    put_text(line, state.json ? "\"}\n" : "\n");
+    put_message(line, sizeof(line->bytes) - line->len - strlen(tail), format, arguments);
+    put_text(line, tail);
 }
 
 static bool __attribute__((format(printf, 1, 2))) write_report(const char *format, ...)
