@@ -1,0 +1,186 @@
+"""What is measured: a table of servers, a table of rows, a table of ratios.
+
+A new contender (two services, nginx with Lua, FastAPI, a database behind them) is one entry in
+SERVERS, and one entry in ROWS for each request that it is asked."""
+
+import contextlib
+import dataclasses
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable
+
+from . import procs
+from .client import Connection, Request, wait_until_ready
+from .procs import BenchError
+
+STOCK = 2_000_000_000  # no bench sells it out
+READY_TIMEOUT_S = 20
+
+AVAILABLE = Request("GET", "/api/v1/available")
+PURCHASE = Request("POST", "/api/v1/purchase", '{"qty":1}')
+
+
+class Place:
+    """Where one server runs: the build it comes from, its ports, a directory of its own."""
+
+    def __init__(self, build, scratch):
+        self.build = pathlib.Path(build)
+        self.scratch = pathlib.Path(scratch)
+        self._ports = {}
+
+    def port(self, name="public"):
+        """A free port for each name; `public` is the one that the load goes to."""
+        if name not in self._ports:
+            self._ports[name] = procs.free_port()
+        return self._ports[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    name: str
+    # Command lines, started together; they may write what they need into place.scratch.  They end
+    # on SIGTERM, and everything they fork counts as theirs.
+    commands: Callable[[Place], list[list[str]]]
+    # Programs that must exist: a name in PATH, or {build}/….
+    needs: tuple[str, ...]
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
+    ready_path: str = AVAILABLE.path
+    # Which core(s): "server" shares one with all its processes, "any" is left to the scheduler.
+    pinning: str = "server"
+
+    def missing(self, build):
+        """The first thing it needs that is not there, or None."""
+        for need in self.needs:
+            path = need.format(build=build)
+            if shutil.which(path) is None:
+                return path
+        return None
+
+
+def _floor(kind):
+    return Server(
+        name=f"floor-{kind}",
+        commands=lambda place: [[f"{place.build}/tests/bench/floor-{kind}", str(place.port())]],
+        needs=(f"{{build}}/tests/bench/floor-{kind}",),
+    )
+
+
+def ticketd(workers=1, pinning="server", **settings):
+    """The monolith; `settings` are names of the settings table, given as environment variables."""
+    return Server(
+        name=f"ticketd, {workers} worker" + ("s" if workers > 1 else ""),
+        commands=lambda place: [
+            [
+                f"{place.build}/ticketd",
+                "--deployment-mode", "monolith",
+                "--host", "127.0.0.1",
+                "--monolith-port", str(place.port()),
+                "--workers", str(workers),
+                "--initial-stock", str(STOCK),
+            ]
+        ],
+        needs=("{build}/ticketd",),
+        # A rebuild under a running bench must not restart the server that is being measured.
+        environment={"RELOAD": "false", **{name: str(value) for name, value in settings.items()}},
+        pinning=pinning,
+    )  # fmt: skip
+
+
+SERVERS = {
+    "epoll": _floor("epoll"),
+    "h2o": _floor("h2o"),
+    "ticketd": ticketd(),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    name: str
+    server: str
+    request: Request
+
+
+# In this order within each round, so that the two sides of a ratio run next to each other.
+ROWS = [
+    Row("bare epoll loop, GET", "epoll", AVAILABLE),
+    Row("libh2o, GET", "h2o", AVAILABLE),
+    Row("ticketd, available", "ticketd", AVAILABLE),
+    Row("bare epoll loop, POST", "epoll", PURCHASE),
+    Row("libh2o, POST", "h2o", PURCHASE),
+    Row("ticketd, purchase", "ticketd", PURCHASE),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ratio:
+    row: str
+    to: str
+    goal: float | None = None
+
+
+RATIOS = [
+    Ratio("ticketd, purchase", "libh2o, POST", 1.15),
+    Ratio("ticketd, available", "libh2o, GET", 1.10),
+    Ratio("ticketd, purchase", "bare epoll loop, POST"),
+    Ratio("ticketd, available", "bare epoll loop, GET"),
+    Ratio("libh2o, POST", "bare epoll loop, POST"),
+    Ratio("libh2o, GET", "bare epoll loop, GET"),
+]
+
+
+class Running:
+    """A started server: its processes and its port."""
+
+    def __init__(self, started, port):
+        self.started = started
+        self.port = port
+
+    def pids(self):
+        return self.started.pids()
+
+    def workers(self):
+        """The processes that serve: ticketd's say so in their titles; elsewhere all of them."""
+        pids = self.pids()
+        return [pid for pid in pids if procs.title(pid).startswith("ticketd: worker")] or pids
+
+
+@contextlib.contextmanager
+def running(server, bench, wrapper=(), ready_timeout_s=READY_TIMEOUT_S):
+    """Starts the server, pinned as the table says, waits until it answers, and ends it.  `wrapper`
+    goes in front of each command: a profiler, say."""
+    missing = server.missing(bench.build)
+    if missing:
+        raise BenchError(f"{server.name}: {missing} is missing")
+    cpus = {bench.server_cpu} if server.pinning == "server" else None
+    with tempfile.TemporaryDirectory(prefix="ticketd-bench-") as scratch, contextlib.ExitStack() as stack:
+        place = Place(bench.build, scratch)
+        log = stack.enter_context(open(place.scratch / "output", "w+", encoding="utf-8"))
+        commands = [[*wrapper, *command] for command in server.commands(place)]
+        started = procs.Started(commands, server.environment, cpus, log)
+        try:
+            with started:
+                wait_until_ready(started, place.port(), server.ready_path, ready_timeout_s)
+                yield Running(started, place.port())
+        except BenchError as error:
+            log.seek(0)
+            raise BenchError(f"{server.name}: {error}\n{log.read()[-2000:]}".rstrip()) from None
+
+
+def describe(server, bench):
+    """The command lines as a reader would type them, ports left open."""
+    place = Place(bench.build, "SCRATCH")
+    place.port = lambda name="public": f"${name.upper()}_PORT"
+    settings = [f"{name}={value}" for name, value in server.environment.items()]
+    pin = ["taskset", "-c", str(bench.server_cpu)] if server.pinning == "server" else []
+    prefix = (["env", *settings] if settings else []) + pin
+    return [" ".join([*prefix, *command]) for command in server.commands(place)]
+
+
+def sample_answer(port, request):
+    """One answer to look at before the load begins: a refusal measured is no measurement."""
+    with Connection(port) as connection:
+        answer = connection.exchange(request)
+    if answer.status != 200 or b'"success":false' in answer.body.replace(b" ", b""):
+        raise BenchError(f"{request.method} {request.path}: {answer.status} {answer.body[:200]!r}")
+    return answer
