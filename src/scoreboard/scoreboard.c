@@ -1,0 +1,73 @@
+#include "scoreboard/scoreboard.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "ticketd/error.h"
+
+int scoreboard_create(struct scoreboard *ret_board, uint32_t slot_count)
+{
+    size_t size = (size_t)slot_count * sizeof(struct scoreboard_slot);
+    void *slots = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (slots == MAP_FAILED)
+        return -errno;
+    *ret_board = (struct scoreboard){.slots = slots, .slot_count = slot_count};
+    return 0;
+}
+
+void scoreboard_destroy(struct scoreboard *board)
+{
+    if (board->slots == NULL)
+        return;
+    munmap(board->slots, (size_t)board->slot_count * sizeof(struct scoreboard_slot));
+    *board = (struct scoreboard){.slots = NULL};
+}
+
+int scoreboard_claim(struct scoreboard *board, uint32_t pool, uint32_t *ret_slot)
+{
+    for (uint32_t i = 0; i < board->slot_count; ++i) {
+        struct scoreboard_slot *slot = &board->slots[i];
+        if (scoreboard_state(slot) != SCOREBOARD_FREE)
+            continue;
+        /* The counters stay: what a dead worker counted is still part of the sum. */
+        atomic_store_explicit(&slot->connections, 0, memory_order_relaxed);
+        atomic_store_explicit(&slot->heartbeat, 0, memory_order_relaxed);
+        atomic_store_explicit(&slot->pool, pool, memory_order_relaxed);
+        scoreboard_set_state(slot, SCOREBOARD_STARTING);
+        *ret_slot = i;
+        return TICKETD_DONE;
+    }
+    return TICKETD_BUSY;
+}
+
+void scoreboard_release(struct scoreboard *board, uint32_t slot)
+{
+    assert(slot < board->slot_count);
+    atomic_store_explicit(&board->slots[slot].connections, 0, memory_order_relaxed);
+    scoreboard_set_state(&board->slots[slot], SCOREBOARD_FREE);
+}
+
+struct scoreboard_load scoreboard_pool_load(const struct scoreboard *board, uint32_t pool)
+{
+    struct scoreboard_load load = {0};
+
+    for (uint32_t i = 0; i < board->slot_count; ++i) {
+        const struct scoreboard_slot *slot = &board->slots[i];
+        enum scoreboard_state state = scoreboard_state(slot);
+        uint32_t connections;
+
+        if (state == SCOREBOARD_FREE ||
+            atomic_load_explicit(&slot->pool, memory_order_relaxed) != pool)
+            continue;
+        connections = atomic_load_explicit(&slot->connections, memory_order_relaxed);
+        load.connections += connections;
+        if (state == SCOREBOARD_SERVING) {
+            load.serving_connections += connections;
+            ++load.serving;
+        }
+    }
+    return load;
+}
