@@ -15,7 +15,8 @@ enum ticketd_answer {
     TICKETD_SOLD_OUT = 1,
     /* no event of that id in this stock */
     TICKETD_EVENT_UNKNOWN,
-    /* a bound was reached (queue, ring, pool); nothing was taken, the same call may be sent again */
+    /* a bound was reached (queue, ring, pool); nothing was taken, the same call may be sent again
+     */
     TICKETD_BUSY,
     /* the stock's owner cannot be reached or is not ready; nothing was taken */
     TICKETD_UNAVAILABLE,

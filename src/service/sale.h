@@ -1,0 +1,55 @@
+/* What the services answer, whichever of them a client asked.  The service layer holds the rules
+ * of selling; it knows neither HTTP nor JSON nor who keeps the stock.  Workers only. */
+#ifndef TICKETD_SERVICE_SALE_H
+#define TICKETD_SERVICE_SALE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ticketd/text.h"
+#include "ticketd/vacancy_client.h"
+
+/* The event that the original endpoints sell. */
+#define SERVICE_DEFAULT_EVENT "default"
+
+struct sale_request {
+    struct text event;
+    int64_t quantity; /* as the client sent it; the rules judge it */
+    struct text key;
+    struct text request_id;
+    uint64_t deadline_ms;
+};
+
+struct sale_reply {
+    /* 0: judged, the fields below hold.  Else why not: TICKETD_INVALID (quantity out of bounds),
+     * TICKETD_EVENT_UNKNOWN, _BUSY, _UNAVAILABLE, _TIMED_OUT, or negative; nothing was sold. */
+    int status;
+    bool success; /* false: sold out */
+    uint32_t remaining;
+    struct text message; /* lives while the callback runs */
+};
+
+struct sale_call;
+typedef void sale_on_reply(struct sale_call *call, const struct sale_reply *reply);
+
+/* One sale under way; the caller owns it, zeroes it first, and keeps it in place until on_reply ran
+ * or sale_cancel returned.  The rules of vacancy_client.h for completion and cancelling hold. */
+struct sale_call {
+    struct vacancy_call vacancy;
+    sale_on_reply *on_reply;
+    uint32_t quantity;
+    bool names_quantity; /* which wording the success gets */
+};
+
+/* POST /api/v1/reserve: the success message names the quantity. */
+void sale_reserve(struct vacancy_client *client, struct sale_call *call,
+                  const struct sale_request *request, sale_on_reply *on_reply);
+
+/* POST /api/v1/purchase: the same sale, as the public sees it. */
+void sale_purchase(struct vacancy_client *client, struct sale_call *call,
+                   const struct sale_request *request, sale_on_reply *on_reply);
+
+/* Ends interest in the answer; accepts a zeroed or an ended call. */
+void sale_cancel(struct sale_call *call);
+
+#endif
