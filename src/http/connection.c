@@ -1,0 +1,183 @@
+#include "http/connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "util/clock.h"
+#include "util/log.h"
+
+/* Connections taken at one wake-up: few, so that the neighbours get theirs. */
+#define ACCEPT_BATCH 8
+
+struct http_connection *http_connection_of(h2o_req_t *req)
+{
+    return req->conn->callbacks->get_socket(req->conn)->on_close.data;
+}
+
+static void count_connections(struct http_server *server, int change)
+{
+    server->connections += (uint32_t)change;
+    /* relaxed: the neighbours want a recent number, nothing else hangs on it */
+    atomic_store_explicit(&server->slot->connections, server->connections, memory_order_relaxed);
+}
+
+static void pause_accept(struct http_server *server)
+{
+    if (server->accept_paused)
+        return;
+    server->accept_paused = true;
+    for (uint32_t i = 0; i < server->listener_count; ++i)
+        h2o_socket_read_stop(server->listeners[i]);
+    h2o_timeout_link(server->context.loop, &server->resume_timer, &server->resume_entry);
+}
+
+static void resume_accept(struct http_server *server)
+{
+    h2o_timeout_unlink(&server->resume_entry);
+    server->accept_paused = false;
+    for (uint32_t i = 0; i < server->listener_count; ++i)
+        h2o_socket_read_start(server->listeners[i], http_connection_on_accept);
+}
+
+enum share {
+    SHARE_FREE, /* accept */
+    SHARE_OVER, /* above the fair share of the pool: the neighbours should take the next one */
+    SHARE_FULL, /* at MAX_CONNECTIONS: nobody may */
+};
+
+/* Whether this worker may take one more connection.  Somebody in a pool is always at or below the
+ * average, so somebody takes what comes; and if that one hangs, see http_connection_on_resume. */
+static enum share judge_share(const struct http_server *server)
+{
+    struct scoreboard_load load = scoreboard_pool_load(server->scoreboard, server->pool);
+
+    if (load.connections >= server->settings->max_connections)
+        return SHARE_FULL;
+    if (load.serving > 1 && server->connections > load.serving_connections / load.serving)
+        return SHARE_OVER;
+    return SHARE_FREE;
+}
+
+static void on_close(void *data)
+{
+    struct http_connection *connection = data;
+    struct http_server *server = connection->server;
+
+    free(connection);
+    count_connections(server, -1);
+    if (server->accept_paused && !server->draining && judge_share(server) == SHARE_FREE)
+        resume_accept(server);
+}
+
+/* false when nothing waits or nothing can be taken now. */
+static bool accept_one(struct http_server *server, h2o_socket_t *listener)
+{
+    h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
+    struct http_connection *connection;
+
+    if (sock == NULL) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            if (server->now_ms != server->accept_failed_ms) /* one line a sweep is enough */
+                log_warning("cannot accept a connection: %m; trying again shortly");
+            server->accept_failed_ms = server->now_ms;
+            pause_accept(server);
+        }
+        return false;
+    }
+    connection = h2o_mem_alloc(sizeof(*connection));
+    *connection =
+        (struct http_connection){.server = server, .since_ms = server->now_ms, .reading = true};
+    sock->on_close.cb = on_close;
+    sock->on_close.data = connection;
+    count_connections(server, 1);
+    scoreboard_add(&server->slot->count.accepted, 1);
+    h2o_accept(&server->accept, sock);
+    return true;
+}
+
+void http_connection_on_accept(h2o_socket_t *listener, const char *error)
+{
+    struct http_server *server = listener->data;
+
+    if (error != NULL)
+        return;
+    for (int i = 0; i < ACCEPT_BATCH; ++i) {
+        if (judge_share(server) != SHARE_FREE) {
+            pause_accept(server);
+            return;
+        }
+        if (!accept_one(server, listener))
+            return;
+    }
+}
+
+void http_connection_accept_waiting(struct http_server *server, h2o_socket_t *listener,
+                                    uint32_t most)
+{
+    while (most-- > 0 && accept_one(server, listener))
+        continue;
+}
+
+void http_connection_on_resume(h2o_timeout_entry_t *entry)
+{
+    struct http_server *server = H2O_STRUCT_FROM_MEMBER(struct http_server, resume_entry, entry);
+    enum share share = judge_share(server);
+
+    if (share == SHARE_FREE) {
+        resume_accept(server);
+        return;
+    }
+    /* What still waits was left by a neighbour whose turn it was, and who is busy or hangs: one of
+     * it is taken whatever the shares. */
+    h2o_timeout_link(server->context.loop, &server->resume_timer, &server->resume_entry);
+    for (uint32_t i = 0; share == SHARE_OVER && i < server->listener_count; ++i)
+        (void)accept_one(server, server->listeners[i]);
+}
+
+void http_connection_end(h2o_socket_t *sock)
+{
+    /* libh2o's HTTP/1 connection cannot be closed from outside; it closes itself on this. */
+    (void)shutdown(h2o_socket_get_fd(sock), SHUT_RDWR);
+}
+
+/* A connection's phases, as the sweep tells them apart:
+ *   answering  a handler or its answer is under way: no limit here (the handler has its deadline,
+ *              the kernel ends unacknowledged bytes after WRITE_TIMEOUT)
+ *   reading    some bytes of a request are here, or none ever came: REQUEST_TIMEOUT
+ *   idle       between two requests: KEEPALIVE_TIMEOUT */
+static int sweep_one(h2o_req_t *req, void *data)
+{
+    struct http_server *server = data;
+    h2o_socket_t *sock = req->conn->callbacks->get_socket(req->conn);
+    struct http_connection *connection = sock->on_close.data;
+    const struct settings *settings = server->settings;
+    bool answering = req->processed_at.at.tv_sec != 0;
+    bool reading = !answering && sock->input->size > 0;
+    uint64_t spent_ms;
+
+    if (answering || (reading && !connection->reading)) {
+        connection->since_ms = server->now_ms;
+        connection->reading = reading;
+    }
+    spent_ms = server->now_ms - connection->since_ms;
+
+    if (server->draining && server->now_ms >= server->drain_deadline_ms)
+        http_connection_end(sock);
+    else if (answering)
+        return 0;
+    else if (spent_ms >= (uint64_t)(connection->reading ? settings->request_timeout_ms
+                                                        : settings->keepalive_timeout_ms))
+        http_connection_end(sock);
+    else if (req->version == 0 && sock->input->size > (size_t)settings->max_header_bytes)
+        http_connection_end(sock);
+    else if (server->draining && !reading && server->now_ms >= server->drain_idle_at_ms)
+        http_connection_end(sock);
+    return 0;
+}
+
+void http_connection_sweep(struct http_server *server)
+{
+    server->now_ms = clock_monotonic_ms();
+    H2O_HTTP1_CALLBACKS.foreach_request(&server->context, sweep_one, server);
+}

@@ -1,0 +1,36 @@
+/* Connections of one worker: accepting them in fair shares, counting them, and ending those that
+ * are too slow.  For src/http only. */
+#ifndef TICKETD_HTTP_CONNECTION_H
+#define TICKETD_HTTP_CONNECTION_H
+
+#include "http/server.h"
+
+struct http_connection {
+    struct http_server *server;
+    struct http_exchange *exchange; /* the request being answered, for the access log */
+    /* When its present phase (see the sweep) began, on clock_monotonic_ms()'s scale as of a sweep.
+     * A fresh connection is in the phase "reading". */
+    uint64_t since_ms;
+    bool reading;
+};
+
+/* The connection of a request. */
+struct http_connection *http_connection_of(h2o_req_t *req);
+
+/* Read callback of a listening socket. */
+void http_connection_on_accept(h2o_socket_t *listener, const char *error);
+
+/* Accepts up to `most` connections that wait on a listener, whatever the shares. */
+void http_connection_accept_waiting(struct http_server *server, h2o_socket_t *listener,
+                                    uint32_t most);
+
+/* Ends what has been reading, idle or draining for too long; called every HTTP_SWEEP_MS. */
+void http_connection_sweep(struct http_server *server);
+
+/* Timer callback: tries to accept again after a pause. */
+void http_connection_on_resume(h2o_timeout_entry_t *entry);
+
+/* Ends a connection as if the peer had closed it; libh2o then cleans up. */
+void http_connection_end(h2o_socket_t *sock);
+
+#endif

@@ -1,0 +1,225 @@
+#include "http/exchange.h"
+
+#include <assert.h>
+
+#include "http/connection.h"
+#include "http/server.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+/* Headers of ours on one answer, at most. */
+#define REPLY_HEADERS_MAX 12
+/* The name of a header that libh2o has no token for. */
+#define HEADER(literal)                                                                            \
+    {                                                                                              \
+        .base = (char *)(literal), .len = sizeof(literal) - 1                                      \
+    }
+
+void *http_alloc(struct http_exchange *exchange, size_t size)
+{
+    return h2o_mem_alloc_pool(&exchange->req->pool, size);
+}
+
+struct gone_guard {
+    void (*cancel)(void *context);
+    void *context;
+};
+
+static void on_gone(void *data)
+{
+    struct gone_guard *guard = data;
+
+    guard->cancel(guard->context);
+}
+
+void http_on_gone(struct http_exchange *exchange, void (*cancel)(void *context), void *context)
+{
+    /* a shared entry is disposed of before the rest of the pool */
+    struct gone_guard *guard = h2o_mem_alloc_shared(&exchange->req->pool, sizeof(*guard), on_gone);
+
+    *guard = (struct gone_guard){.cancel = cancel, .context = context};
+}
+
+struct text http_header(const struct http_exchange *exchange, struct text name)
+{
+    const h2o_headers_t *headers = &exchange->req->headers;
+
+    for (size_t i = 0; i < headers->size; ++i)
+        if (text_equal(text_of(*headers->entries[i].name), name))
+            return text_of(headers->entries[i].value);
+    return (struct text){.base = NULL};
+}
+
+struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t *req)
+{
+    struct http_exchange *exchange = h2o_mem_alloc_pool(&req->pool, sizeof(*exchange));
+    struct http_connection *connection = http_connection_of(req);
+
+    exchange->req = req;
+    exchange->server = server;
+    exchange->began_ns = server->settings->access_log ? clock_monotonic_ns() : 0;
+    exchange->origin = http_header(exchange, TEXT("origin"));
+    exchange->request_id = http_header(exchange, TEXT("x-request-id"));
+    if (!request_id_is_sane(exchange->request_id)) {
+        request_id_make(&server->request_ids, exchange->made_id);
+        exchange->request_id =
+            (struct text){.base = exchange->made_id, .len = sizeof(exchange->made_id)};
+    }
+    connection->exchange = exchange;
+    connection->since_ms = server->now_ms;
+    connection->reading = false;
+    scoreboard_add(&server->slot->count.requests, 1);
+    return exchange;
+}
+
+bool http_origin_allowed(const struct http_exchange *exchange)
+{
+    return exchange->origin.base == NULL || cors_allows(&exchange->server->cors, exchange->origin);
+}
+
+static void add(h2o_req_t *req, const h2o_iovec_t *name, struct text value)
+{
+    h2o_header_t *slot = &req->res.headers.entries[req->res.headers.size++];
+
+    assert(req->res.headers.size <= req->res.headers.capacity);
+    slot->name = (h2o_iovec_t *)name;
+    slot->orig_name = NULL;
+    slot->value = iovec_of(value);
+}
+
+static void add_common(struct http_exchange *exchange)
+{
+    static const h2o_iovec_t request_id = HEADER("X-Request-ID");
+    static const h2o_iovec_t expose = HEADER("Access-Control-Expose-Headers");
+    const struct cors *cors = &exchange->server->cors;
+    h2o_req_t *req = exchange->req;
+
+    add(req, &request_id, exchange->request_id);
+    if (cors->any) {
+        /* on every answer, asked from another origin or not: a shared cache may keep it for both */
+        add(req, &H2O_TOKEN_ACCESS_CONTROL_ALLOW_ORIGIN->buf, TEXT("*"));
+        add(req, &expose, TEXT(CORS_EXPOSED_HEADERS));
+        return;
+    }
+    add(req, &H2O_TOKEN_VARY->buf, TEXT("Origin"));
+    if (exchange->origin.base != NULL && cors_allows(cors, exchange->origin)) {
+        add(req, &H2O_TOKEN_ACCESS_CONTROL_ALLOW_ORIGIN->buf, exchange->origin);
+        add(req, &expose, TEXT(CORS_EXPOSED_HEADERS));
+    }
+}
+
+void http_add_common_headers(struct http_exchange *exchange)
+{
+    h2o_req_t *req = exchange->req;
+
+    h2o_vector_reserve(&req->pool, &req->res.headers, req->res.headers.size + REPLY_HEADERS_MAX);
+    add_common(exchange);
+}
+
+static void add_preflight(h2o_req_t *req)
+{
+    static const h2o_iovec_t methods = HEADER("Access-Control-Allow-Methods");
+    static const h2o_iovec_t headers = HEADER("Access-Control-Allow-Headers");
+    static const h2o_iovec_t max_age = HEADER("Access-Control-Max-Age");
+
+    add(req, &methods, TEXT(CORS_ALLOWED_METHODS));
+    add(req, &headers, TEXT(CORS_ALLOWED_HEADERS));
+    add(req, &max_age, TEXT(CORS_MAX_AGE_SECONDS));
+}
+
+static void add_headers(struct http_exchange *exchange, const struct http_reply *reply)
+{
+    h2o_req_t *req = exchange->req;
+
+    h2o_vector_reserve(&req->pool, &req->res.headers, REPLY_HEADERS_MAX);
+    if (reply->content_type.len != 0)
+        add(req, &H2O_TOKEN_CONTENT_TYPE->buf, reply->content_type);
+    add_common(exchange);
+    if (reply->cache_control.len != 0)
+        add(req, &H2O_TOKEN_CACHE_CONTROL->buf, reply->cache_control);
+    if (reply->allow.len != 0)
+        add(req, &H2O_TOKEN_ALLOW->buf, reply->allow);
+    if (reply->retry_after.len != 0)
+        add(req, &H2O_TOKEN_RETRY_AFTER->buf, reply->retry_after);
+    if (reply->preflight)
+        add_preflight(req);
+}
+
+void http_reply(struct http_exchange *exchange, const struct http_reply *reply)
+{
+    static h2o_generator_t generator = {NULL, NULL};
+    h2o_req_t *req = exchange->req;
+    h2o_iovec_t body = iovec_of(reply->body);
+
+    req->res.status = reply->status;
+    req->res.reason = reply->reason;
+    /* 204 has no content, and so no length of it (RFC 9110 section 8.6) */
+    req->res.content_length = reply->status == 204 ? SIZE_MAX : reply->body.len;
+    if (reply->close || exchange->server->draining)
+        req->http1_is_persistent = 0;
+    add_headers(exchange, reply);
+    h2o_start_response(req, &generator);
+    if (body.len == 0 ||
+        h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD")))
+        h2o_send(req, NULL, 0, H2O_SEND_STATE_FINAL);
+    else
+        h2o_send(req, &body, 1, H2O_SEND_STATE_FINAL);
+}
+
+void http_reply_json(struct http_exchange *exchange, struct text body)
+{
+    http_reply(exchange, &(struct http_reply){.status = 200,
+                                              .reason = "OK",
+                                              .content_type = TEXT("application/json"),
+                                              .body = body});
+}
+
+struct problem_extra {
+    const char *pointer;
+    struct text allow;
+    bool close;
+};
+
+static void send_problem(struct http_exchange *exchange, enum problem_code code, const char *detail,
+                         const struct problem_extra *extra)
+{
+    const struct problem_kind *kind = problem_kind(code);
+    char *body = http_alloc(exchange, PROBLEM_BODY_MAX);
+    size_t len = problem_print(body, code, detail, extra->pointer);
+
+    log_request(kind->status >= 500 ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG,
+                exchange->request_id.base, exchange->request_id.len, "answered %d %s: %s",
+                kind->status, kind->code, detail);
+    http_reply(exchange, &(struct http_reply){
+                             .status = kind->status,
+                             .reason = kind->title,
+                             .content_type = TEXT("application/problem+json"),
+                             .body = {.base = body, .len = len},
+                             .cache_control = TEXT("no-store"),
+                             .allow = extra->allow,
+                             .retry_after = kind->status == 503 ? TEXT("1") : (struct text){0},
+                             .close = extra->close,
+                         });
+}
+
+void http_problem(struct http_exchange *exchange, enum problem_code code, const char *detail)
+{
+    send_problem(exchange, code, detail, &(struct problem_extra){.pointer = NULL});
+}
+
+void http_problem_at(struct http_exchange *exchange, enum problem_code code, const char *detail,
+                     const char *pointer)
+{
+    send_problem(exchange, code, detail, &(struct problem_extra){.pointer = pointer});
+}
+
+void http_problem_allow(struct http_exchange *exchange, enum problem_code code, const char *detail,
+                        struct text allow)
+{
+    send_problem(exchange, code, detail, &(struct problem_extra){.allow = allow});
+}
+
+void http_problem_close(struct http_exchange *exchange, enum problem_code code, const char *detail)
+{
+    send_problem(exchange, code, detail, &(struct problem_extra){.close = true});
+}

@@ -1,0 +1,81 @@
+/* One request and its answer, as the routes see them.  Lives in the request's own memory pool, so
+ * it goes away with the request, answered or not.  Workers only. */
+#ifndef TICKETD_HTTP_EXCHANGE_H
+#define TICKETD_HTTP_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "http/h2o.h"
+#include "http/problem.h"
+#include "http/request_id.h"
+
+struct http_server;
+
+struct http_exchange {
+    /* fixed when the request is taken up */
+    h2o_req_t *req;
+    struct http_server *server;
+    struct text request_id; /* lives as long as the request */
+    struct text origin;     /* the Origin header; base NULL when there is none */
+    uint64_t began_ns;      /* for the access log; 0 when that is off */
+    char made_id[REQUEST_ID_MADE_LEN];
+};
+
+/* What an answer says beyond its body; zeroed fields are left out. */
+struct http_reply {
+    int status;
+    const char *reason;       /* static */
+    struct text content_type; /* static */
+    struct text body;         /* must live until sent: static, or from http_alloc */
+    struct text cache_control;
+    struct text allow;
+    struct text retry_after;
+    bool preflight; /* adds what a CORS preflight asks for */
+    bool close;     /* ends the connection after this answer */
+};
+
+/* Memory that lives as long as the request. */
+void *http_alloc(struct http_exchange *exchange, size_t size);
+
+/* Has `cancel(context)` run when the request goes away, answered or not: when a client leaves,
+ * libh2o frees the request, and what would still call back into it must be cancelled first.  Costs
+ * an allocation, so it is for calls that did not complete at once.  `context` is memory of the
+ * request (http_alloc), and `cancel` must do nothing for a call that has ended. */
+void http_on_gone(struct http_exchange *exchange, void (*cancel)(void *context), void *context);
+
+/* Begins an exchange: takes over or makes the request id, finds the origin. */
+struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t *req);
+
+/* The value of a request header, or base NULL.  `name` is lower case. */
+struct text http_header(const struct http_exchange *exchange, struct text name);
+
+/* Whether a page of the exchange's Origin may call (also true without an Origin). */
+bool http_origin_allowed(const struct http_exchange *exchange);
+
+/* Sends the answer.  The request may be gone when this returns. */
+void http_reply(struct http_exchange *exchange, const struct http_reply *reply);
+
+/* Sends 200 with a JSON body. */
+void http_reply_json(struct http_exchange *exchange, struct text body);
+
+/* Sends a problem document; `detail` is ours, never bytes of a client.  A 503 gets Retry-After. */
+void http_problem(struct http_exchange *exchange, enum problem_code code, const char *detail);
+
+/* The same with a JSON pointer to what is wrong in the body, and with an Allow header. */
+void http_problem_at(struct http_exchange *exchange, enum problem_code code, const char *detail,
+                     const char *pointer);
+void http_problem_allow(struct http_exchange *exchange, enum problem_code code, const char *detail,
+                        struct text allow);
+
+/* The same, and the connection is closed after it: what follows on it cannot be trusted. */
+void http_problem_close(struct http_exchange *exchange, enum problem_code code, const char *detail);
+
+/* Decodes the body {"qty": N}.  true with *ret_quantity, or false after sending the problem
+ * (malformed_json, unsupported_media_type, invalid_quantity). */
+bool http_read_quantity(struct http_exchange *exchange, int64_t *ret_quantity);
+
+/* Adds status-independent headers of every answer to a response that libh2o itself began. */
+void http_add_common_headers(struct http_exchange *exchange);
+
+#endif

@@ -1,0 +1,21 @@
+/* Judges the raw head of an HTTP/1 request more strictly than libh2o's parser, which lets pass what
+ * proxies and servers read differently (request smuggling).  Pure: bytes in, verdict out; any
+ * process.  It never allocates and reads each byte once.
+ *
+ * Source: RFC 9112 sections 2.2, 3.2, 5 and 6; RFC 9110 section 5.6.2 for token characters. */
+#ifndef TICKETD_HTTP_FRAMING_H
+#define TICKETD_HTTP_FRAMING_H
+
+#include <stddef.h>
+
+/* Judges the head that begins at `bytes`; `len` may reach past it (into the body).
+ * Returns NULL when it is sound, with *ret_head_len its length including the blank line; else a
+ * short static reason fit for a client, *ret_head_len untouched.
+ *
+ * Refused: a missing or repeated Host, or one with characters that no authority has; a repeated
+ * or non-decimal Content-Length; any Transfer-Encoding; a bare LF; a folded line; an empty header
+ * name, or one with a character outside the token set (a space before the colon is one); a version
+ * other than HTTP/1.0 and HTTP/1.1. */
+const char *framing_check(const char *bytes, size_t len, size_t *ret_head_len);
+
+#endif

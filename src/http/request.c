@@ -1,0 +1,65 @@
+#include <strings.h>
+
+#include "http/exchange.h"
+#include "ticketd/stock.h"
+#include "util/json.h"
+
+/* application/json, or application/…+json (RFC 6839), with or without parameters. */
+static bool is_json_type(struct text type)
+{
+    static const char prefix[] = "application/";
+    const char *end = type.len == 0 ? NULL : memchr(type.base, ';', type.len);
+    size_t len = end == NULL ? type.len : (size_t)(end - type.base);
+
+    while (len > 0 && (type.base[len - 1] == ' ' || type.base[len - 1] == '\t'))
+        --len;
+    if (len < sizeof(prefix) - 1 || strncasecmp(type.base, prefix, sizeof(prefix) - 1) != 0)
+        return false;
+    if (len == sizeof("application/json") - 1)
+        return strncasecmp(type.base, "application/json", len) == 0;
+    return len > sizeof("application/+json") - 1 &&
+           strncasecmp(type.base + len - 5, "+json", 5) == 0;
+}
+
+#define QUANTITY_DETAIL "qty must be a whole number from 1 to 2147483647"
+
+static bool get_quantity(struct http_exchange *exchange, const struct json_document *document,
+                         int64_t *ret_quantity)
+{
+    if (!json_is_object(document)) {
+        http_problem_at(exchange, PROBLEM_invalid_quantity,
+                        "the body must be a JSON object with the member qty", "#");
+        return false;
+    }
+    if (json_get_integer(document, "qty", 1, STOCK_QUANTITY_MAX, ret_quantity) != JSON_DONE) {
+        http_problem_at(exchange, PROBLEM_invalid_quantity, QUANTITY_DETAIL, "#/qty");
+        return false;
+    }
+    return true;
+}
+
+bool http_read_quantity(struct http_exchange *exchange, int64_t *ret_quantity)
+{
+    struct text type = http_header(exchange, TEXT("content-type"));
+    h2o_iovec_t body = exchange->req->entity;
+    struct json_document document;
+    bool good;
+
+    if (type.base != NULL && !is_json_type(type)) {
+        http_problem(exchange, PROBLEM_unsupported_media_type, "the body must be application/json");
+        return false;
+    }
+    switch (json_parse(&document, body.base, body.len)) {
+    case JSON_DONE:
+        break;
+    case JSON_MALFORMED:
+        http_problem(exchange, PROBLEM_malformed_json, document.reason);
+        return false;
+    default:
+        http_problem(exchange, PROBLEM_internal_error, "out of memory");
+        return false;
+    }
+    good = get_quantity(exchange, &document, ret_quantity);
+    json_release(&document);
+    return good;
+}

@@ -1,0 +1,224 @@
+#include "http/server.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "http/access.h"
+#include "http/connection.h"
+#include "http/framing.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+/* How long accepting pauses before it looks again at its share or at the limit. */
+#define ACCEPT_RESUME_MS 20
+/* Answers of at least so many bytes are compressed where a path allows it. */
+#define COMPRESS_MIN_BYTES    1024
+#define COMPRESS_GZIP_QUALITY 1
+
+struct path_handler {
+    h2o_handler_t super;
+    struct http_server *server;
+    const char *path;
+    size_t path_len;
+    http_on_request *on_request;
+    void *context;
+};
+
+struct early_filter {
+    h2o_filter_t super;
+    struct http_server *server;
+};
+
+struct early_stream {
+    h2o_ostream_t super;
+    h2o_iovec_t body;
+};
+
+/* The raw head, as far as it is in the connection's buffer; libh2o has put names in lower case. */
+static const char *judge_framing(h2o_req_t *req, size_t *ret_head_len)
+{
+    const h2o_buffer_t *input = req->conn->callbacks->get_socket(req->conn)->input;
+
+    return framing_check(input->bytes, input->size, ret_head_len);
+}
+
+static int on_req(h2o_handler_t *super, h2o_req_t *req)
+{
+    struct path_handler *handler = (struct path_handler *)super;
+    struct http_server *server = handler->server;
+    struct http_exchange *exchange = http_exchange_begin(server, req);
+    size_t head_len = 0;
+    const char *fault = judge_framing(req, &head_len);
+
+    if (fault != NULL)
+        http_problem_close(exchange, PROBLEM_malformed_request, fault);
+    else if (head_len > (size_t)server->settings->max_header_bytes)
+        http_problem_close(exchange, PROBLEM_header_too_large,
+                           "the request head is longer than this server accepts");
+    else if (!h2o_memis(req->path_normalized.base, req->path_normalized.len, handler->path,
+                        handler->path_len))
+        http_problem(exchange, PROBLEM_not_found, "there is nothing at this path");
+    else
+        handler->on_request(exchange, handler->context);
+    return 0;
+}
+
+/* Replaces the body of an answer that libh2o makes itself; the first and last chunk. */
+static void send_early_body(h2o_ostream_t *super, h2o_req_t *req, h2o_iovec_t *bufs, size_t bufcnt,
+                            h2o_send_state_t state)
+{
+    struct early_stream *stream = (struct early_stream *)super;
+
+    (void)bufs;
+    h2o_ostream_send_next(&stream->super, req, &stream->body, bufcnt == 0 ? 0 : 1, state);
+}
+
+static enum problem_code early_code(int status, const char **ret_detail)
+{
+    switch (status) {
+    case 413:
+        *ret_detail = "the request body is longer than this server accepts";
+        return PROBLEM_body_too_large;
+    case 417:
+        *ret_detail = "the only expectation that is met here is 100-continue";
+        return PROBLEM_expectation_failed;
+    default:
+        *ret_detail = "the body's length or transfer coding is not acceptable";
+        return PROBLEM_malformed_request;
+    }
+}
+
+/* libh2o answers some faults before a handler sees the request (body too long, unknown Expect,
+ * broken framing of the body); those answers pass the filters of the fallback path, and become
+ * problem documents here. */
+static void on_early_answer(h2o_filter_t *super, h2o_req_t *req, h2o_ostream_t **slot)
+{
+    struct http_server *server = ((struct early_filter *)super)->server;
+    struct http_exchange *exchange = http_exchange_begin(server, req);
+    struct early_stream *stream;
+    const char *detail;
+    enum problem_code code = early_code(req->res.status, &detail);
+
+    stream = (void *)h2o_add_ostream(req, sizeof(*stream), slot);
+    stream->super.do_send = send_early_body;
+    stream->body.base = h2o_mem_alloc_pool(&req->pool, PROBLEM_BODY_MAX);
+    stream->body.len = problem_print(stream->body.base, code, detail, NULL);
+    req->res.reason = problem_kind(code)->title;
+    req->res.content_length = stream->body.len;
+    req->res.headers.size = 0;
+    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
+                   H2O_STRLIT("application/problem+json"));
+    http_add_common_headers(exchange);
+    h2o_setup_next_ostream(req, &stream->super.next);
+}
+
+static void configure(struct http_server *server)
+{
+    const struct settings *settings = server->settings;
+    h2o_globalconf_t *config = &server->config;
+    struct early_filter *filter;
+
+    h2o_config_init(config);
+    config->server_name = h2o_iovec_init(NULL, 0);
+    /* The sweep ends what is slow; libh2o's single budget for idling, head and body stays behind.
+     */
+    config->http1.req_timeout =
+        (uint64_t)(settings->keepalive_timeout_ms + settings->request_timeout_ms) + 1000;
+    /* HTTP/2 in this version has known denial-of-service faults: neither h2c nor the preface. */
+    config->http1.upgrade_to_http2 = 0;
+    config->max_request_entity_size = (size_t)settings->max_body_bytes;
+    server->host = h2o_config_register_host(config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
+    filter = (void *)h2o_create_filter(&server->host->fallback_path, sizeof(*filter));
+    filter->super.on_setup_ostream = on_early_answer;
+    filter->server = server;
+    if (settings->access_log)
+        http_access_register(&server->host->fallback_path);
+}
+
+int http_server_init(struct http_server *server, const struct http_server_options *options)
+{
+    *server = (struct http_server){
+        .settings = options->settings,
+        .scoreboard = options->scoreboard,
+        .slot = &options->scoreboard->slots[options->slot],
+        .pool = options->pool,
+    };
+    cors_init(&server->cors, server->settings->cors_allow_origins);
+    configure(server);
+    return request_id_source_init(&server->request_ids);
+}
+
+void http_server_add_path(struct http_server *server, const char *path, bool compress,
+                          http_on_request *on_request, void *context)
+{
+    h2o_pathconf_t *pathconf = h2o_config_register_path(server->host, path, 0);
+    struct path_handler *handler = (void *)h2o_create_handler(pathconf, sizeof(*handler));
+
+    handler->super.on_req = on_req;
+    handler->server = server;
+    handler->path = path;
+    handler->path_len = strlen(path);
+    handler->on_request = on_request;
+    handler->context = context;
+    if (compress) {
+        h2o_compress_args_t gzip = {.min_size = COMPRESS_MIN_BYTES};
+        gzip.gzip.quality = COMPRESS_GZIP_QUALITY;
+        gzip.brotli.quality = -1;
+        h2o_compress_register(pathconf, &gzip);
+    }
+    if (server->settings->access_log)
+        http_access_register(pathconf);
+}
+
+static void on_sweep(h2o_timeout_entry_t *entry)
+{
+    struct http_server *server = H2O_STRUCT_FROM_MEMBER(struct http_server, sweep_entry, entry);
+
+    http_connection_sweep(server);
+    h2o_timeout_link(server->context.loop, &server->sweep_timer, &server->sweep_entry);
+}
+
+void http_server_start(struct http_server *server, const struct http_server_options *options)
+{
+    h2o_loop_t *loop = h2o_evloop_create();
+
+    assert(options->listener_count <= HTTP_LISTENERS_MAX);
+    h2o_context_init(&server->context, loop, &server->config);
+    server->accept = (h2o_accept_ctx_t){.ctx = &server->context, .hosts = server->config.hosts};
+    h2o_timeout_init(loop, &server->resume_timer, ACCEPT_RESUME_MS);
+    server->resume_entry.cb = http_connection_on_resume;
+    h2o_timeout_init(loop, &server->sweep_timer, HTTP_SWEEP_MS);
+    server->sweep_entry.cb = on_sweep;
+    server->now_ms = clock_monotonic_ms();
+    h2o_timeout_link(loop, &server->sweep_timer, &server->sweep_entry);
+    for (uint32_t i = 0; i < options->listener_count; ++i) {
+        h2o_socket_t *listener =
+            h2o_evloop_socket_create(loop, options->listeners[i], H2O_SOCKET_FLAG_DONT_READ);
+        listener->data = server;
+        server->listeners[server->listener_count++] = listener;
+        h2o_socket_read_start(listener, http_connection_on_accept);
+    }
+}
+
+void http_server_drain(struct http_server *server, bool accept_waiting, uint64_t idle_ms,
+                       uint64_t deadline_ms)
+{
+    server->now_ms = clock_monotonic_ms();
+    server->drain_idle_at_ms = server->now_ms + idle_ms;
+    server->drain_deadline_ms = server->now_ms + deadline_ms;
+    server->draining = true;
+    h2o_timeout_unlink(&server->resume_entry);
+    for (uint32_t i = 0; i < server->listener_count; ++i) {
+        if (accept_waiting)
+            http_connection_accept_waiting(server, server->listeners[i],
+                                           (uint32_t)server->settings->listen_backlog);
+        h2o_socket_close(server->listeners[i]);
+    }
+    server->listener_count = 0;
+    h2o_context_request_shutdown(&server->context);
+}
+
+bool http_server_drained(const struct http_server *server)
+{
+    return server->draining && server->connections == 0;
+}

@@ -1,0 +1,83 @@
+/* libh2o set up for one worker: its limits, its paths, its listeners, its connections, its drain.
+ * Made after fork and never shared. */
+#ifndef TICKETD_HTTP_SERVER_H
+#define TICKETD_HTTP_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/settings.h"
+#include "http/cors.h"
+#include "http/exchange.h"
+#include "http/h2o.h"
+#include "scoreboard/scoreboard.h"
+
+/* Most listening sockets of one pool. */
+#define HTTP_LISTENERS_MAX 32
+/* How often connections are swept, and so how late a limit of time may act. */
+#define HTTP_SWEEP_MS 250
+
+/* What a path does with a request whose framing is sound.  Must answer, now or later. */
+typedef void http_on_request(struct http_exchange *exchange, void *context);
+
+struct http_server_options {
+    const struct settings *settings; /* borrowed */
+    struct scoreboard *scoreboard;   /* borrowed */
+    uint32_t slot;                   /* this worker's */
+    uint32_t pool;
+    const int
+        *listeners; /* inherited descriptors; this process's copies now belong to the server */
+    uint32_t listener_count;
+};
+
+struct http_server {
+    /* fixed after start */
+    const struct settings *settings;
+    struct scoreboard *scoreboard;
+    struct scoreboard_slot *slot;
+    uint32_t pool;
+    struct cors cors;
+    h2o_globalconf_t config;
+    h2o_hostconf_t *host;
+    h2o_accept_ctx_t accept;
+
+    /* the loop's */
+    h2o_context_t context;
+    h2o_socket_t *listeners[HTTP_LISTENERS_MAX];
+    uint32_t listener_count;
+    struct request_id_source request_ids;
+    h2o_timeout_t sweep_timer;
+    h2o_timeout_entry_t sweep_entry;
+    h2o_timeout_t resume_timer;
+    h2o_timeout_entry_t resume_entry;
+    uint64_t now_ms; /* clock_monotonic_ms() at the last sweep */
+    uint32_t connections;
+    uint64_t accept_failed_ms; /* now_ms when accept last failed for want of something */
+    bool accept_paused;
+    bool draining;
+    uint64_t drain_idle_at_ms;
+    uint64_t drain_deadline_ms;
+};
+
+/* Prepares limits and configuration.  Call http_server_add_path next, then http_server_start.
+ * 0 or -errno. */
+int http_server_init(struct http_server *server, const struct http_server_options *options);
+
+/* Serves a path exactly (and everything below it that no other path takes gets 404); "/" must come
+ * last.  `compress`: gzip for answers above 1 KB.  `path` and `context` are borrowed. */
+void http_server_add_path(struct http_server *server, const char *path, bool compress,
+                          http_on_request *on_request, void *context);
+
+/* Begins to accept.  The loop is the caller's to run: server->context.loop. */
+void http_server_start(struct http_server *server, const struct http_server_options *options);
+
+/* Stops accepting (after taking what already waits in the kernel, if the listeners are about to
+ * close for good) and lets connections end: the next answer on each says close, idle ones are ended
+ * after idle_ms, all after deadline_ms.  May be called again with other times. */
+void http_server_drain(struct http_server *server, bool accept_waiting, uint64_t idle_ms,
+                       uint64_t deadline_ms);
+
+/* True when a draining server has no connection left. */
+bool http_server_drained(const struct http_server *server);
+
+#endif
