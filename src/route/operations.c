@@ -1,0 +1,120 @@
+#include <assert.h>
+
+#include "route/route.h"
+#include "route/wait.h"
+#include "ticketd/error.h"
+#include "util/json.h"
+
+/* Room for the answer at "/": the whole tables of routes and problems. */
+#define ROOT_BODY_MAX   8192
+#define STATUS_BODY_MAX 512
+
+/* Prints `document` into the request's memory, frees it, and sends it.  With 200, or with 503. */
+static void send_document(struct http_exchange *exchange, struct json_value *document, size_t room,
+                          bool good)
+{
+    char *body = http_alloc(exchange, room);
+    int len = json_print(document, body, room);
+
+    json_free(document);
+    assert(len > 0 && "the room holds every document of ours");
+    http_reply(exchange, &(struct http_reply){
+                             .status = good ? 200 : 503,
+                             .reason = good ? "OK" : "Service Unavailable",
+                             .content_type = TEXT("application/json"),
+                             .body = {.base = body, .len = (size_t)len},
+                             .cache_control = TEXT("no-store"),
+                             .retry_after = good ? (struct text){0} : TEXT("1"),
+                         });
+}
+
+static void add_endpoints(struct json_value *document, enum role role)
+{
+    struct json_value *endpoints = json_add_array(document, "endpoints");
+
+    for (const struct route *route = route_table; route->path != NULL; ++route) {
+        struct json_value *endpoint;
+        if ((route->roles & ROLE_BIT(role)) == 0)
+            continue;
+        endpoint = json_append_object(endpoints);
+        json_add_string(endpoint, "method", route->method);
+        json_add_string(endpoint, "path", route->path);
+        json_add_string(endpoint, "summary", route->summary);
+    }
+}
+
+static void add_problems(struct json_value *document)
+{
+    struct json_value *problems = json_add_array(document, "problems");
+
+    for (int code = 0; code < PROBLEM_COUNT; ++code) {
+        const struct problem_kind *kind = problem_kind((enum problem_code)code);
+        struct json_value *problem = json_append_object(problems);
+        json_add_string(problem, "code", kind->code);
+        json_add_integer(problem, "status", kind->status);
+        json_add_string(problem, "title", kind->title);
+    }
+}
+
+void route_root(struct router *router, struct http_exchange *exchange)
+{
+    const struct settings *settings = router->settings;
+    struct json_value *document = json_object_new();
+
+    json_add_string(document, "service", settings->service_name);
+    json_add_string(document, "version", TICKETD_VERSION);
+    json_add_string(document, "mode",
+                    settings->deployment_mode == DEPLOYMENT_MODE_MONOLITH ? "monolith"
+                                                                          : "microservices");
+    json_add_string(document, "role", role_name(router->role));
+    json_add_string(document, "environment", settings->environment);
+    add_endpoints(document, router->role);
+    add_problems(document);
+    send_document(exchange, document, ROOT_BODY_MAX, true);
+}
+
+void route_health(struct router *router, struct http_exchange *exchange)
+{
+    struct json_value *document = json_object_new();
+
+    json_add_string(document, "status", "healthy");
+    json_add_string(document, "service", role_name(router->role));
+    json_add_string(document, "version", TICKETD_VERSION);
+    send_document(exchange, document, STATUS_BODY_MAX, true);
+}
+
+struct ready_call {
+    struct vacancy_call vacancy; /* first */
+    struct route_wait wait;
+};
+
+static void on_health(struct vacancy_call *vacancy, const struct vacancy_result *result)
+{
+    struct ready_call *call = (struct ready_call *)vacancy;
+    struct json_value *document = json_object_new();
+    bool good = result->status == TICKETD_DONE;
+
+    route_wait_ended(&call->wait);
+    json_add_string(document, "status", good ? "ready" : "unready");
+    json_add_string(document, "service", role_name(call->wait.router->role));
+    json_add_string(json_add_object(document, "dependencies"), "vacancy",
+                    good ? "healthy" : "unhealthy");
+    send_document(call->wait.exchange, document, STATUS_BODY_MAX, good);
+}
+
+static void cancel(void *call)
+{
+    vacancy_cancel(&((struct ready_call *)call)->vacancy);
+}
+
+void route_ready(struct router *router, struct http_exchange *exchange)
+{
+    struct ready_call *call = http_alloc(exchange, sizeof(*call));
+    bool ended;
+
+    call->vacancy.pending = NULL;
+    route_wait_begin(&call->wait, &ended, router, exchange);
+    vacancy_health(router->vacancy, &call->vacancy,
+                   &(struct vacancy_request){.request_id = exchange->request_id}, on_health);
+    route_wait_returned(&ended, &call->wait, cancel, call);
+}

@@ -1,0 +1,95 @@
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "route/route.h"
+
+static bool method_is(const struct http_exchange *exchange, struct text method)
+{
+    return text_equal(text_of(exchange->req->input.method), method);
+}
+
+/* OPTIONS: what the path offers, or the answer to a browser's preflight. */
+static void answer_options(const struct router_path *path, struct http_exchange *exchange)
+{
+    bool preflight = exchange->origin.base != NULL &&
+                     http_header(exchange, TEXT("access-control-request-method")).base != NULL;
+
+    if (preflight && !http_origin_allowed(exchange)) {
+        http_problem(exchange, PROBLEM_origin_not_allowed,
+                     "pages of this origin may not call this service");
+        return;
+    }
+    http_reply(exchange, &(struct http_reply){.status = 204,
+                                              .reason = "No Content",
+                                              .allow = path->allow,
+                                              .preflight = preflight});
+}
+
+static void on_request(struct http_exchange *exchange, void *context)
+{
+    const struct router_path *path = context;
+
+    if (path->post != NULL && method_is(exchange, TEXT("POST"))) {
+        if (http_origin_allowed(exchange))
+            path->post->handle(path->router, exchange);
+        else
+            http_problem(exchange, PROBLEM_origin_not_allowed,
+                         "pages of this origin may not call this service");
+    } else if (path->get != NULL &&
+               (method_is(exchange, TEXT("GET")) || method_is(exchange, TEXT("HEAD")))) {
+        path->get->handle(path->router, exchange);
+    } else if (method_is(exchange, TEXT("OPTIONS"))) {
+        answer_options(path, exchange);
+    } else {
+        http_problem_allow(exchange, PROBLEM_method_not_allowed,
+                           "this path does not offer that method; see Allow", path->allow);
+    }
+}
+
+static struct router_path *path_of(struct router *router, const char *path)
+{
+    for (uint32_t i = 0; i < router->path_count; ++i) {
+        const struct route *any =
+            router->paths[i].get != NULL ? router->paths[i].get : router->paths[i].post;
+        if (strcmp(any->path, path) == 0)
+            return &router->paths[i];
+    }
+    assert(router->path_count < ROUTE_PATHS_MAX);
+    return &router->paths[router->path_count++];
+}
+
+static void add_route(struct router *router, const struct route *route)
+{
+    struct router_path *path = path_of(router, route->path);
+    const struct route **slot = strcmp(route->method, "POST") == 0 ? &path->post : &path->get;
+
+    assert(*slot == NULL && "one handler a method and path");
+    *slot = route;
+    path->router = router;
+    path->allow = path->post == NULL  ? TEXT("GET, HEAD, OPTIONS")
+                  : path->get == NULL ? TEXT("POST, OPTIONS")
+                                      : TEXT("GET, HEAD, POST, OPTIONS");
+}
+
+void router_init(struct router *router, struct http_server *server, enum role role,
+                 struct vacancy_client *vacancy)
+{
+    int64_t ttl = server->settings->cache_ttl_s;
+
+    *router = (struct router){
+        .settings = server->settings, .role = role, .vacancy = vacancy, .slot = server->slot};
+    if (ttl > 0)
+        (void)snprintf(router->cache_control, sizeof(router->cache_control),
+                       "public, max-age=%" PRId64, ttl);
+    else
+        (void)snprintf(router->cache_control, sizeof(router->cache_control), "no-store");
+    for (const struct route *route = route_table; route->path != NULL; ++route)
+        if ((route->roles & ROLE_BIT(role)) != 0)
+            add_route(router, route);
+    for (uint32_t i = 0; i < router->path_count; ++i) {
+        struct router_path *path = &router->paths[i];
+        const struct route *any = path->get != NULL ? path->get : path->post;
+        http_server_add_path(server, any->path, any->compress, on_request, path);
+    }
+}

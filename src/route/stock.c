@@ -1,0 +1,54 @@
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "route/route.h"
+#include "route/wait.h"
+#include "service/sale.h"
+#include "ticketd/error.h"
+
+struct available_call {
+    struct vacancy_call vacancy; /* first */
+    struct route_wait wait;
+    char body[sizeof("{\"qty\":4294967295}")];
+};
+
+static void on_available(struct vacancy_call *vacancy, const struct vacancy_result *result)
+{
+    struct available_call *call = (struct available_call *)vacancy;
+    struct router *router = call->wait.router;
+    int len;
+
+    route_wait_ended(&call->wait);
+    if (result->status != TICKETD_DONE) {
+        route_failed(router, call->wait.exchange, result->status);
+        return;
+    }
+    len = snprintf(call->body, sizeof(call->body), "{\"qty\":%" PRIu32 "}", result->remaining);
+    http_reply(call->wait.exchange, &(struct http_reply){
+                                        .status = 200,
+                                        .reason = "OK",
+                                        .content_type = TEXT("application/json"),
+                                        .body = {.base = call->body, .len = (size_t)len},
+                                        .cache_control = {.base = router->cache_control,
+                                                          .len = strlen(router->cache_control)},
+                                    });
+}
+
+static void cancel(void *call)
+{
+    vacancy_cancel(&((struct available_call *)call)->vacancy);
+}
+
+void route_available(struct router *router, struct http_exchange *exchange)
+{
+    struct available_call *call = http_alloc(exchange, sizeof(*call));
+    bool ended;
+
+    call->vacancy.pending = NULL;
+    route_wait_begin(&call->wait, &ended, router, exchange);
+    vacancy_available(router->vacancy, &call->vacancy,
+                      &(struct vacancy_request){.event = TEXT(SERVICE_DEFAULT_EVENT),
+                                                .request_id = exchange->request_id},
+                      on_available);
+    route_wait_returned(&ended, &call->wait, cancel, call);
+}
