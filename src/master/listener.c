@@ -1,0 +1,342 @@
+#include "master/listener.h"
+
+#include <bsd/stdlib.h>
+#include <bsd/string.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "config/endpoint.h"
+#include "ticketd/error.h"
+#include "util/log.h"
+
+/* "5=127.0.0.1:8000,6=[::1]:8000" */
+#define EXPORT_VARIABLE "TICKETD_LISTENERS"
+/* With port 0 every address of the set gets the port that the first one got; if another process
+ * has that port on another address, the whole set is tried again. */
+#define SAME_PORT_TRIES 8
+
+struct opening {
+    struct listener_set *set;
+    struct listener_set *adopted;
+    const struct settings *settings;
+    int64_t port;       /* as asked for */
+    uint16_t real_port; /* the one in use; 0 until the kernel has chosen */
+    char *error;
+};
+
+static int fail(const struct opening *opening, const char *what, int error_number)
+{
+    errno = error_number;
+    (void)snprintf(opening->error, SETTINGS_ERROR_MAX, "cannot listen on %s: %m", what);
+    return -error_number;
+}
+
+void listener_adopt(struct listener_set *ret_adopted)
+{
+    const char *value = getenv(EXPORT_VARIABLE);
+    char *copy = value == NULL ? NULL : strdup(value), *rest = copy, *item;
+
+    ret_adopted->count = 0;
+    while (rest != NULL && (item = strsep(&rest, ",")) != NULL) {
+        struct listener *listener = &ret_adopted->items[ret_adopted->count];
+        char *equals = strchr(item, '=');
+        const char *bad = NULL;
+        if (equals == NULL || ret_adopted->count == LISTENERS_MAX)
+            continue;
+        *equals = '\0';
+        listener->fd = (int)strtonum(item, 3, INT32_MAX, &bad);
+        if (bad != NULL || fcntl(listener->fd, F_SETFD, FD_CLOEXEC) == -1)
+            continue;
+        (void)strlcpy(listener->key, equals + 1, sizeof(listener->key));
+        ++ret_adopted->count;
+    }
+    free(copy);
+    (void)unsetenv(EXPORT_VARIABLE);
+}
+
+/* Removes the adopted socket of that key from the set.  Its descriptor, or −1. */
+static int take_adopted(struct listener_set *adopted, const char *key)
+{
+    for (uint32_t i = 0; i < adopted->count; ++i) {
+        if (strcmp(adopted->items[i].key, key) == 0) {
+            int fd = adopted->items[i].fd;
+            adopted->items[i] = adopted->items[--adopted->count];
+            return fd;
+        }
+    }
+    return -1;
+}
+
+static bool is_open(const struct listener_set *set, const char *key)
+{
+    for (uint32_t i = 0; i < set->count; ++i)
+        if (strcmp(set->items[i].key, key) == 0)
+            return true;
+    return false;
+}
+
+static uint16_t bound_port(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof(address);
+
+    if (getsockname(fd, (struct sockaddr *)&address, &len) == -1)
+        return 0;
+    if (address.ss_family == AF_INET)
+        return ntohs(((struct sockaddr_in *)&address)->sin_port);
+    return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+}
+
+static void set_port(struct sockaddr *address, uint16_t port)
+{
+    if (address->sa_family == AF_INET)
+        ((struct sockaddr_in *)address)->sin_port = htons(port);
+    else
+        ((struct sockaddr_in6 *)address)->sin6_port = htons(port);
+}
+
+static int add(struct opening *opening, int fd, const char *key, const char *name, bool is_unix)
+{
+    struct listener *listener;
+
+    if (opening->set->count == LISTENERS_MAX) {
+        close(fd);
+        return fail(opening, name, E2BIG);
+    }
+    listener = &opening->set->items[opening->set->count++];
+    *listener = (struct listener){.fd = fd, .is_unix = is_unix};
+    (void)strlcpy(listener->key, key, sizeof(listener->key));
+    (void)strlcpy(listener->name, name, sizeof(listener->name));
+    return 0;
+}
+
+/* A bound and listening TCP socket, or −1 with errno.  Accepted connections inherit its options. */
+static int bind_tcp(const struct opening *opening, const struct sockaddr *address, socklen_t len)
+{
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    unsigned write_timeout_ms = (unsigned)opening->settings->write_timeout_ms;
+    int on = 1, error;
+
+    if (fd == -1)
+        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+        (address->sa_family != AF_INET6 ||
+         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0) &&
+        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &write_timeout_ms,
+                   sizeof(write_timeout_ms)) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) == 0 &&
+        bind(fd, address, len) == 0 && listen(fd, (int)opening->settings->listen_backlog) == 0)
+        return fd;
+    error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+/* "127.0.0.1:8000" or "[::1]:8000" */
+static void print_address(const struct sockaddr *address, socklen_t len, int64_t port,
+                          char ret_text[LISTENER_NAME_MAX])
+{
+    char host[LISTENER_NAME_MAX - 16] = "?";
+
+    (void)getnameinfo(address, len, host, sizeof(host), NULL, 0, NI_NUMERICHOST);
+    (void)snprintf(ret_text, LISTENER_NAME_MAX,
+                   address->sa_family == AF_INET6 ? "[%s]:%d" : "%s:%d", host, (int)port);
+}
+
+static int open_tcp(struct opening *opening, struct sockaddr *address, socklen_t len)
+{
+    char key[LISTENER_NAME_MAX], name[LISTENER_NAME_MAX], url[LISTENER_NAME_MAX + 8];
+    int fd;
+
+    print_address(address, len, opening->port, key);
+    if (is_open(opening->set, key))
+        return 0;
+    fd = take_adopted(opening->adopted, key);
+    if (fd == -1) {
+        set_port(address, opening->port == 0 ? opening->real_port : (uint16_t)opening->port);
+        fd = bind_tcp(opening, address, len);
+    }
+    if (fd == -1)
+        return fail(opening, key, errno);
+    opening->real_port = bound_port(fd);
+    print_address(address, len, opening->real_port, name);
+    (void)snprintf(url, sizeof(url), "http://%s", name);
+    return add(opening, fd, key, url, false);
+}
+
+/* Opens every address of a host name or a numeric address. */
+static int open_host(struct opening *opening, const char *host)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *found, *at;
+    int result = getaddrinfo(host, NULL, &hints, &found);
+
+    if (result != 0) {
+        (void)snprintf(opening->error, SETTINGS_ERROR_MAX, "cannot listen on HOST %s: %s", host,
+                       gai_strerror(result));
+        return TICKETD_INVALID;
+    }
+    for (at = found; at != NULL && result == 0; at = at->ai_next)
+        if (at->ai_family == AF_INET || at->ai_family == AF_INET6)
+            result = open_tcp(opening, at->ai_addr, at->ai_addrlen);
+    freeaddrinfo(found);
+    return result;
+}
+
+/* Opens `host`, and its counterpart in the other family unless this machine lacks that family. */
+static int open_pair(struct opening *opening, const char *host, const char *counterpart)
+{
+    int result = open_host(opening, host);
+
+    if (result != 0)
+        return result;
+    result = open_host(opening, counterpart);
+    if (result == -EAFNOSUPPORT || result == -EADDRNOTAVAIL) {
+        log_info("%s; serving %s alone", opening->error, host);
+        return 0;
+    }
+    return result;
+}
+
+/* Whether somebody listens on that unix socket. */
+static bool is_alive(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool alive;
+
+    if (fd == -1)
+        return true;
+    alive = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+            errno != ECONNREFUSED;
+    close(fd);
+    return alive;
+}
+
+static int bind_unix(const struct opening *opening, const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error;
+
+    if (fd == -1)
+        return -1;
+    if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) == -1) {
+        /* what a killed server left behind is replaced, a living one is not */
+        if (errno != EADDRINUSE || is_alive(address) || unlink(address->sun_path) == -1 ||
+            bind(fd, (const struct sockaddr *)address, sizeof(*address)) == -1)
+            goto Fail;
+    }
+    if (listen(fd, (int)opening->settings->listen_backlog) == 0)
+        return fd;
+Fail:
+    error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static int open_unix(struct opening *opening, const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char key[LISTENER_NAME_MAX];
+    int fd;
+
+    (void)snprintf(key, sizeof(key), "unix:%.*s", (int)ENDPOINT_PATH_MAX, path);
+    if (is_open(opening->set, key))
+        return 0;
+    (void)strlcpy(address.sun_path, path, sizeof(address.sun_path));
+    fd = take_adopted(opening->adopted, key);
+    if (fd == -1)
+        fd = bind_unix(opening, &address);
+    if (fd == -1)
+        return fail(opening, key, errno);
+    return add(opening, fd, key, key, true);
+}
+
+static int open_item(struct opening *opening, const char *item, size_t len)
+{
+    struct endpoint endpoint;
+
+    if (endpoint_parse_address(item, len, &endpoint) != 0)
+        return fail(opening, item, EINVAL); /* settings_load has checked it */
+    if (endpoint.kind == ENDPOINT_UNIX)
+        return open_unix(opening, endpoint.host);
+    if (strcmp(endpoint.host, "0.0.0.0") == 0)
+        return open_pair(opening, "0.0.0.0", "::");
+    if (strcmp(endpoint.host, "::") == 0)
+        return open_pair(opening, "::", "0.0.0.0");
+    if (strcmp(endpoint.host, "localhost") == 0)
+        return open_pair(opening, "127.0.0.1", "::1");
+    return open_host(opening, endpoint.host);
+}
+
+static int open_all(struct opening *opening)
+{
+    const char *cursor = opening->settings->host, *item;
+    int result = 0;
+    size_t len;
+
+    while (result == 0 && settings_list_next(&cursor, &item, &len))
+        result = open_item(opening, item, len);
+    if (result != 0)
+        listener_close(opening->set);
+    return result;
+}
+
+int listener_open(struct listener_set *ret_set, const struct settings *settings, int64_t port,
+                  struct listener_set *adopted, char error[SETTINGS_ERROR_MAX])
+{
+    struct listener_set set = {.count = 0};
+    int result = -EADDRINUSE;
+
+    for (int tries = 0; tries < SAME_PORT_TRIES && result == -EADDRINUSE; ++tries) {
+        struct opening opening = {
+            .set = &set, .adopted = adopted, .settings = settings, .port = port, .error = error};
+        result = open_all(&opening);
+        if (port != 0)
+            break;
+    }
+    listener_close(adopted);
+    if (result == 0)
+        *ret_set = set;
+    return result;
+}
+
+void listener_close(struct listener_set *set)
+{
+    for (uint32_t i = 0; i < set->count; ++i) {
+        if (set->items[i].is_unix)
+            (void)unlink(set->items[i].key + sizeof("unix:") - 1);
+        close(set->items[i].fd);
+    }
+    set->count = 0;
+}
+
+int listener_export(const struct listener_set *set)
+{
+    char value[LISTENERS_MAX * (LISTENER_NAME_MAX + 12)] = "";
+    size_t len = 0;
+
+    for (uint32_t i = 0; i < set->count; ++i) {
+        len += (size_t)snprintf(value + len, sizeof(value) - len, "%s%d=%s", i == 0 ? "" : ",",
+                                set->items[i].fd, set->items[i].key);
+        if (fcntl(set->items[i].fd, F_SETFD, 0) == -1)
+            return -errno;
+    }
+    return setenv(EXPORT_VARIABLE, value, 1) == -1 ? -errno : 0;
+}
+
+void listener_unexport(const struct listener_set *set)
+{
+    for (uint32_t i = 0; i < set->count; ++i)
+        (void)fcntl(set->items[i].fd, F_SETFD, FD_CLOEXEC);
+    (void)unsetenv(EXPORT_VARIABLE);
+}

@@ -1,0 +1,417 @@
+#include "master/master.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include <bsd/unistd.h>
+
+#include "master/listener.h"
+#include "master/pool.h"
+#include "master/rehearsal.h"
+#include "master/watch.h"
+#include "service/sale.h"
+#include "ticketd/error.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+/* Descriptors a worker needs besides its connections. */
+#define DESCRIPTORS_SPARE 64
+/* How long files must be quiet before a change of them is acted upon. */
+#define WATCH_QUIET_MS 200
+
+enum ending {
+    ENDING_NONE = 0,
+    ENDING_STOP,    /* SIGTERM or SIGINT */
+    ENDING_RESTART, /* in place, for RELOAD */
+};
+
+struct master {
+    struct settings settings;
+    const struct master_options *options;
+    char binary[PATH_MAX]; /* as it was started; a rebuilt one replaces it there */
+    int *listener_fds;
+    struct listener_set listeners;
+    struct stock stock;
+    struct scoreboard scoreboard;
+    struct pool pool;
+    struct watch watch;
+    struct rehearsal rehearsal;
+    int signals; /* signalfd */
+    int bell;    /* eventfd: a child's state has changed */
+    enum ending ending;
+    bool told_ready;
+    uint64_t watch_at_ms; /* when to look at watched files; 0: nothing moved */
+    int exit_status;
+};
+
+static uint32_t usable_cpus(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof(set), &set) == -1)
+        return 1;
+    return (uint32_t)CPU_COUNT(&set);
+}
+
+static uint32_t worker_count(const struct settings *settings)
+{
+    uint32_t count = settings->workers > 0 ? (uint32_t)settings->workers : usable_cpus();
+
+    return count < POOL_WORKERS_MAX ? count : POOL_WORKERS_MAX;
+}
+
+/* Every worker may come to hold all connections, when the others are being replaced. */
+static int raise_descriptor_limit(const struct settings *settings)
+{
+    rlim_t wanted = (rlim_t)settings->max_connections + DESCRIPTORS_SPARE;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+        return -errno;
+    if (limit.rlim_max < wanted) {
+        log_critical("MAX_CONNECTIONS: %" PRId64 " is not allowed: a process may open %ju files "
+                     "here, which leaves %jd connections; lower it or raise LimitNOFILE",
+                     settings->max_connections, (uintmax_t)limit.rlim_max,
+                     (intmax_t)limit.rlim_max - DESCRIPTORS_SPARE);
+        return TICKETD_INVALID;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &limit) == -1 ? -errno : 0;
+}
+
+static void block_signals(sigset_t *ret_set)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD, WORKER_SIGNAL_ROLL};
+
+    sigemptyset(ret_set);
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); ++i)
+        sigaddset(ret_set, signals[i]);
+    (void)sigprocmask(SIG_BLOCK, ret_set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static int open_descriptors(struct master *master)
+{
+    sigset_t set;
+
+    block_signals(&set);
+    master->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    master->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return master->signals == -1 || master->bell == -1 ? -errno : 0;
+}
+
+static int open_stock(struct master *master)
+{
+    uint32_t event;
+    int result = stock_create(&master->stock, (uint32_t)master->settings.events_max);
+
+    if (result == 0)
+        result = stock_event_create(&master->stock, SERVICE_DEFAULT_EVENT,
+                                    (uint32_t)master->settings.initial_stock, 0, &event);
+    if (result == 0)
+        result =
+            scoreboard_create(&master->scoreboard, POOL_SLOTS(worker_count(&master->settings)));
+    return result;
+}
+
+static int open_listeners(struct master *master)
+{
+    char error[SETTINGS_ERROR_MAX];
+    struct listener_set adopted;
+    int result;
+
+    listener_adopt(&adopted);
+    result = listener_open(&master->listeners, &master->settings, master->settings.monolith_port,
+                           &adopted, error);
+    if (result != 0) {
+        log_critical("%s (settings HOST and MONOLITH_PORT)", error);
+        return result;
+    }
+    master->listener_fds = calloc(master->listeners.count, sizeof(int));
+    if (master->listener_fds == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < master->listeners.count; ++i) {
+        master->listener_fds[i] = master->listeners.items[i].fd;
+        log_info("listening on %s", master->listeners.items[i].name);
+    }
+    return 0;
+}
+
+static void open_watch(struct master *master)
+{
+    const char *config = master->options->input->config_path;
+    int result;
+
+    master->watch.fd = -1;
+    if (!master->settings.reload || !settings_in_development(&master->settings))
+        return;
+    result = watch_open(&master->watch, master->binary, config == NULL ? "./.env" : config);
+    if (result != 0) {
+        errno = -result;
+        log_warning("RELOAD has no effect: files cannot be watched: %m");
+    }
+}
+
+/* In a new worker: the master's own descriptors have no business there. */
+static void leave_master(void *context)
+{
+    struct master *master = context;
+
+    close(master->signals);
+    watch_close(&master->watch);
+    if (master->rehearsal.pid != 0)
+        close(master->rehearsal.output);
+}
+
+static void set_up_pool(struct master *master)
+{
+    struct heritage heritage = {
+        .settings = &master->settings,
+        .role = ROLE_MONOLITH,
+        .scoreboard = master->scoreboard,
+        .stock = master->stock,
+        .listeners = master->listener_fds,
+        .listener_count = master->listeners.count,
+        .master_bell = master->bell,
+        .master = getpid(),
+    };
+
+    pool_init(&master->pool, worker_count(&master->settings), &master->scoreboard, &heritage,
+              leave_master, master);
+}
+
+static void set_up_log(const struct settings *settings)
+{
+    log_init(&(struct log_options){.level = settings->log_level, .json = settings->json_logs});
+}
+
+static void on_ignored(void *context, const char *name)
+{
+    (void)context;
+    log_warning("%s has changed but takes effect only after a restart; the old value stays", name);
+}
+
+/* SIGHUP: read the settings again, then roll the workers, which take them over. */
+static void reload(struct master *master)
+{
+    char error[SETTINGS_ERROR_MAX];
+    struct settings fresh;
+
+    if (settings_load(&fresh, master->options->input, error) != 0) {
+        log_error("reload refused, nothing is changed: %s", error);
+        return;
+    }
+    settings_reload(&master->settings, &fresh, on_ignored, NULL);
+    set_up_log(&master->settings);
+    log_info("reloading");
+    pool_roll(&master->pool);
+}
+
+static void stop(struct master *master, const char *why)
+{
+    if (master->ending == ENDING_STOP) {
+        log_warning("%s again: not waiting any longer", why);
+        pool_kill(&master->pool);
+        return;
+    }
+    log_info("%s: stopping", why);
+    master->ending = ENDING_STOP;
+    rehearsal_cancel(&master->rehearsal);
+    /* First, so that new clients are refused rather than left waiting for nobody. */
+    listener_close(&master->listeners);
+    pool_stop(&master->pool, clock_monotonic_ms());
+}
+
+static void begin_restart(struct master *master)
+{
+    if (master->ending != ENDING_NONE)
+        return;
+    log_info("restarting in place");
+    master->ending = ENDING_RESTART;
+    pool_stop(&master->pool, clock_monotonic_ms());
+}
+
+/* All workers are gone: become the new binary.  Returns only if that fails. */
+static void finish_restart(struct master *master)
+{
+    int result = listener_export(&master->listeners);
+
+    if (result == 0) {
+        execv(master->binary, master->options->arguments);
+        result = -errno;
+    }
+    errno = -result;
+    log_error("cannot restart in place: %m; going on as before");
+    listener_unexport(&master->listeners);
+    master->ending = ENDING_NONE;
+    pool_restart(&master->pool);
+}
+
+static void reap(struct master *master)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    bool good = false;
+    int status;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pool_reaped(&master->pool, pid, status, now_ms))
+            continue;
+        if (rehearsal_reaped(&master->rehearsal, pid, status, &good) && good)
+            begin_restart(master);
+    }
+}
+
+static void on_signals(struct master *master)
+{
+    struct signalfd_siginfo info;
+
+    while (read(master->signals, &info, sizeof(info)) == sizeof(info)) {
+        switch (info.ssi_signo) {
+        case SIGCHLD:
+            reap(master);
+            break;
+        case SIGHUP:
+            if (master->ending == ENDING_NONE)
+                reload(master);
+            break;
+        case SIGTERM:
+        case SIGINT:
+            stop(master, info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+static void on_watch(struct master *master, uint64_t now_ms)
+{
+    int result;
+
+    master->watch_at_ms = 0;
+    if (master->ending != ENDING_NONE || !watch_changed(&master->watch))
+        return;
+    log_info("the binary or the configuration has changed");
+    rehearsal_cancel(&master->rehearsal);
+    result = rehearsal_start(&master->rehearsal, master->binary, master->options->arguments);
+    if (result != 0) {
+        errno = -result;
+        log_error("not restarted, the new binary does not run: %m");
+    }
+    (void)now_ms;
+}
+
+static uint64_t tick(struct master *master, uint64_t now_ms)
+{
+    uint64_t wake_ms = pool_tick(&master->pool, now_ms);
+
+    if (master->watch_at_ms != 0 && now_ms >= master->watch_at_ms)
+        on_watch(master, now_ms);
+    if (master->watch_at_ms != 0 && master->watch_at_ms < wake_ms)
+        wake_ms = master->watch_at_ms;
+    if (!master->told_ready && pool_ready(&master->pool)) {
+        master->told_ready = master->pool.ever_ready = true;
+        log_info("ready: %" PRIu32 " workers serve", master->pool.worker_count);
+    }
+    if (master->pool.stillborn && master->ending == ENDING_NONE) {
+        log_critical("workers die before they serve; giving up");
+        master->exit_status = EXIT_FAILURE;
+        stop(master, "failure");
+    }
+    return wake_ms;
+}
+
+static void wait_for_events(struct master *master, uint64_t wake_ms)
+{
+    struct pollfd fds[] = {
+        {.fd = master->signals, .events = POLLIN},
+        {.fd = master->bell, .events = POLLIN},
+        {.fd = master->watch.fd, .events = POLLIN},
+    };
+    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t wait_ms = wake_ms > now_ms ? wake_ms - now_ms : 0;
+    eventfd_t rung;
+
+    if (poll(fds, 3, wait_ms < INT32_MAX ? (int)wait_ms : INT32_MAX) <= 0)
+        return;
+    if (fds[0].revents != 0)
+        on_signals(master);
+    if (fds[1].revents != 0)
+        (void)eventfd_read(master->bell, &rung);
+    if (fds[2].revents != 0) {
+        watch_clear(&master->watch);
+        master->watch_at_ms = clock_monotonic_ms() + WATCH_QUIET_MS;
+    }
+}
+
+static void supervise(struct master *master)
+{
+    for (;;) {
+        wait_for_events(master, tick(master, clock_monotonic_ms()));
+        if (master->ending == ENDING_NONE || !pool_gone(&master->pool))
+            continue;
+        if (master->ending == ENDING_STOP)
+            return;
+        finish_restart(master);
+    }
+}
+
+static int set_up(struct master *master)
+{
+    ssize_t len = readlink("/proc/self/exe", master->binary, sizeof(master->binary) - 1);
+    int result;
+
+    if (len == -1)
+        return -errno;
+    master->binary[len] = '\0';
+    if ((result = raise_descriptor_limit(&master->settings)) != 0)
+        return result;
+    if ((result = open_descriptors(master)) == 0)
+        result = open_stock(master);
+    if (result < 0) {
+        errno = -result;
+        log_critical("cannot start: %m");
+        return result;
+    }
+    if ((result = open_listeners(master)) != 0)
+        return result;
+    open_watch(master);
+    set_up_pool(master);
+    return 0;
+}
+
+int master_run(const struct master_options *options)
+{
+    static struct master master; /* too large for a stack, one a process */
+    int result;
+
+    master.settings = *options->settings;
+    master.options = options;
+    set_up_log(&master.settings);
+    log_set_role("master", -1);
+    setproctitle("master");
+    log_info("ticketd " TICKETD_VERSION " starts as monolith with %" PRIu32 " workers",
+             worker_count(&master.settings));
+    result = set_up(&master);
+    if (result != 0)
+        return result == TICKETD_INVALID ? EX_CONFIG : EXIT_FAILURE;
+    supervise(&master);
+    log_info("stopped");
+    watch_close(&master.watch);
+    scoreboard_destroy(&master.scoreboard);
+    stock_destroy(&master.stock);
+    free(master.listener_fds);
+    return master.exit_status;
+}

@@ -1,0 +1,315 @@
+#include "master/pool.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ticketd/error.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+/* How often heartbeats are looked at. */
+#define POOL_WATCH_MS 1000
+
+void pool_init(struct pool *pool, uint32_t worker_count, struct scoreboard *scoreboard,
+               const struct heritage *heritage, void (*in_child)(void *context), void *context)
+{
+    assert(worker_count > 0 && worker_count <= POOL_WORKERS_MAX);
+    assert(scoreboard->slot_count <= POOL_SLOTS(POOL_WORKERS_MAX));
+    *pool = (struct pool){
+        .role = heritage->role,
+        .worker_count = worker_count,
+        .scoreboard = scoreboard,
+        .heritage = *heritage,
+        .in_child = in_child,
+        .context = context,
+    };
+}
+
+static struct child *find(struct pool *pool, enum child_state state, uint32_t index)
+{
+    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot)
+        if (pool->children[slot].state == state && pool->children[slot].index == index)
+            return &pool->children[slot];
+    return NULL;
+}
+
+static struct scoreboard_slot *slot_of(const struct pool *pool, const struct child *child)
+{
+    return &pool->scoreboard->slots[child - pool->children];
+}
+
+static bool is_serving(const struct pool *pool, const struct child *child)
+{
+    return child != NULL && scoreboard_state(slot_of(pool, child)) == SCOREBOARD_SERVING;
+}
+
+static void run_child(struct pool *pool, uint32_t index, uint32_t slot)
+{
+    struct heritage heritage = pool->heritage;
+
+    heritage.index = index;
+    heritage.slot = slot;
+    pool->in_child(pool->context);
+    exit(worker_run(&heritage));
+}
+
+/* false when no slot or no process is to be had now. */
+static bool start_child(struct pool *pool, enum child_state state, uint32_t index, uint64_t now_ms)
+{
+    uint32_t slot;
+    pid_t pid;
+
+    if (scoreboard_claim(pool->scoreboard, (uint32_t)pool->role, &slot) != TICKETD_DONE)
+        return false; /* all spare slots still drain */
+    pid = fork();
+    if (pid == 0)
+        run_child(pool, index, slot);
+    if (pid == -1) {
+        log_error("cannot fork worker %" PRIu32 ": %m", index);
+        scoreboard_release(pool->scoreboard, slot);
+        return false;
+    }
+    pool->children[slot] = (struct child){
+        .state = state,
+        .pid = pid,
+        .index = index,
+        .began_ms = now_ms,
+    };
+    log_debug("worker %" PRIu32 " has pid %d", index, (int)pid);
+    return true;
+}
+
+static void kill_child(struct child *child)
+{
+    (void)kill(child->pid, SIGKILL);
+    child->killed = true;
+}
+
+static void note_death(struct pool *pool, const struct child *child, uint64_t now_ms)
+{
+    struct place *place = &pool->places[child->index];
+    uint64_t delay_ms = 0;
+
+    if (now_ms - child->began_ms >= POOL_SETTLED_MS)
+        place->deaths = 0;
+    if (place->deaths > 0) {
+        unsigned doublings = place->deaths - 1 < 16 ? place->deaths - 1 : 16;
+        delay_ms = (uint64_t)POOL_BACKOFF_FIRST_MS << doublings;
+        delay_ms = delay_ms < POOL_BACKOFF_MAX_MS ? delay_ms : POOL_BACKOFF_MAX_MS;
+    }
+    ++place->deaths;
+    place->restart_at_ms = now_ms + delay_ms;
+    if (!pool->ever_ready && place->deaths >= POOL_STILLBORN_MAX)
+        pool->stillborn = true;
+    else
+        log_info("worker %" PRIu32 " starts again in %" PRIu64 " ms", child->index, delay_ms);
+}
+
+static void log_death(const struct child *child, int status)
+{
+    if (WIFSIGNALED(status))
+        log_warning("worker %" PRIu32 " (pid %d) was killed by signal %d (%s)", child->index,
+                    (int)child->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        log_warning("worker %" PRIu32 " (pid %d) exited with status %d", child->index,
+                    (int)child->pid, WEXITSTATUS(status));
+}
+
+bool pool_reaped(struct pool *pool, pid_t pid, int status, uint64_t now_ms)
+{
+    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot) {
+        struct child *child = &pool->children[slot];
+        bool expected = pool->stopping || child->state == CHILD_RETIRING;
+        if (child->state == CHILD_NONE || child->pid != pid)
+            continue;
+        if (!expected || !WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)
+            log_death(child, status);
+        if (child->state == CHILD_INCOMING && !pool->stopping) {
+            log_error("reload given up: the new worker %" PRIu32 " died; the old ones go on",
+                      child->index);
+            pool->rolling = false;
+        }
+        if (child->state == CHILD_CURRENT && !pool->stopping)
+            note_death(pool, child, now_ms);
+        child->state = CHILD_NONE;
+        scoreboard_release(pool->scoreboard, slot);
+        return true;
+    }
+    return false;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Fills the places that have no child. */
+static uint64_t fill_places(struct pool *pool, uint64_t now_ms)
+{
+    uint64_t wake_ms = UINT64_MAX;
+
+    for (uint32_t index = 0; index < pool->worker_count; ++index) {
+        struct place *place = &pool->places[index];
+        if (find(pool, CHILD_CURRENT, index) != NULL || find(pool, CHILD_INCOMING, index) != NULL)
+            continue;
+        if (now_ms < place->restart_at_ms)
+            wake_ms = earlier(wake_ms, place->restart_at_ms);
+        else if (!start_child(pool, CHILD_CURRENT, index, now_ms))
+            wake_ms = earlier(wake_ms, now_ms + POOL_BACKOFF_FIRST_MS);
+    }
+    return wake_ms;
+}
+
+static void promote(struct pool *pool, struct child *incoming, uint64_t now_ms)
+{
+    struct child *old = find(pool, CHILD_CURRENT, incoming->index);
+
+    incoming->state = CHILD_CURRENT;
+    pool->places[incoming->index].deaths = 0;
+    if (old == NULL)
+        return;
+    old->state = CHILD_RETIRING;
+    old->kill_at_ms = now_ms + (uint64_t)pool->heritage.settings->shutdown_timeout_ms;
+    (void)kill(old->pid, WORKER_SIGNAL_ROLL);
+}
+
+/* Moves a reload on: at most one worker comes in at a time. */
+static uint64_t roll(struct pool *pool, uint64_t now_ms)
+{
+    struct child *incoming;
+
+    if (!pool->rolling)
+        return UINT64_MAX;
+    incoming = find(pool, CHILD_INCOMING, pool->roll_index);
+    if (incoming == NULL) {
+        /* without a slot: wait until one that drains has gone; its death wakes the master */
+        (void)start_child(pool, CHILD_INCOMING, pool->roll_index, now_ms);
+        return now_ms + POOL_BACKOFF_FIRST_MS;
+    }
+    if (!is_serving(pool, incoming))
+        return UINT64_MAX; /* the bell tells when; one that never serves is killed, which ends this
+                            */
+    promote(pool, incoming, now_ms);
+    if (++pool->roll_index < pool->worker_count)
+        return now_ms;
+    log_info("reload done");
+    pool->roll_index = 0;
+    pool->rolling = pool->roll_again;
+    pool->roll_again = false;
+    return now_ms;
+}
+
+/* Why a child must be killed now, or NULL. */
+static const char *judge_child(const struct pool *pool, const struct child *child, uint64_t now_ms)
+{
+    if (child->kill_at_ms != 0 && now_ms >= child->kill_at_ms)
+        return "did not drain in time";
+    if (scoreboard_state(slot_of(pool, child)) == SCOREBOARD_STARTING)
+        return now_ms - child->began_ms >= POOL_START_TIMEOUT_MS ? "did not start in time" : NULL;
+    return child->still_ms >= POOL_HANG_TIMEOUT_MS ? "hangs: its heartbeat stands still" : NULL;
+}
+
+static void watch_child(struct pool *pool, struct child *child, uint64_t slept_ms, uint64_t now_ms)
+{
+    uint64_t beat = atomic_load_explicit(&slot_of(pool, child)->heartbeat, memory_order_relaxed);
+    const char *fault;
+
+    child->still_ms = beat == child->heartbeat ? child->still_ms + slept_ms : 0;
+    child->heartbeat = beat;
+    fault = child->killed ? NULL : judge_child(pool, child, now_ms);
+    if (fault == NULL)
+        return;
+    log_error("worker %" PRIu32 " (pid %d) %s; killing it", child->index, (int)child->pid, fault);
+    kill_child(child);
+}
+
+static uint64_t watch_children(struct pool *pool, uint64_t now_ms)
+{
+    uint64_t slept_ms = now_ms - pool->watched_ms, wake_ms = now_ms + POOL_WATCH_MS;
+
+    /* After a pause of the whole machine the children have not run either: it does not count. */
+    if (pool->watched_ms == 0 || slept_ms > 2 * POOL_WATCH_MS)
+        slept_ms = 0;
+    pool->watched_ms = now_ms;
+    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot) {
+        struct child *child = &pool->children[slot];
+        if (child->state == CHILD_NONE)
+            continue;
+        watch_child(pool, child, slept_ms, now_ms);
+        if (child->kill_at_ms != 0 && !child->killed)
+            wake_ms = earlier(wake_ms, child->kill_at_ms);
+    }
+    return wake_ms;
+}
+
+uint64_t pool_tick(struct pool *pool, uint64_t now_ms)
+{
+    uint64_t wake_ms = watch_children(pool, now_ms);
+
+    if (pool->stopping || pool->stillborn)
+        return wake_ms;
+    wake_ms = earlier(wake_ms, fill_places(pool, now_ms));
+    return earlier(wake_ms, roll(pool, now_ms));
+}
+
+void pool_roll(struct pool *pool)
+{
+    if (pool->rolling)
+        pool->roll_again = true;
+    else
+        pool->roll_index = 0;
+    pool->rolling = true;
+}
+
+void pool_stop(struct pool *pool, uint64_t now_ms)
+{
+    uint64_t deadline_ms = now_ms + (uint64_t)pool->heritage.settings->shutdown_timeout_ms;
+
+    pool->stopping = true;
+    pool->rolling = pool->roll_again = false;
+    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot) {
+        struct child *child = &pool->children[slot];
+        if (child->state == CHILD_NONE)
+            continue;
+        child->kill_at_ms =
+            child->kill_at_ms == 0 ? deadline_ms : earlier(child->kill_at_ms, deadline_ms);
+        (void)kill(child->pid, WORKER_SIGNAL_STOP);
+    }
+}
+
+void pool_restart(struct pool *pool)
+{
+    assert(pool_gone(pool));
+    pool->stopping = false;
+    memset(pool->places, 0, sizeof(pool->places));
+}
+
+void pool_kill(struct pool *pool)
+{
+    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot)
+        if (pool->children[slot].state != CHILD_NONE)
+            kill_child(&pool->children[slot]);
+}
+
+bool pool_ready(const struct pool *pool)
+{
+    uint32_t serving = 0;
+
+    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot)
+        if (pool->children[slot].state == CHILD_CURRENT && is_serving(pool, &pool->children[slot]))
+            ++serving;
+    return serving == pool->worker_count;
+}
+
+bool pool_gone(const struct pool *pool)
+{
+    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot)
+        if (pool->children[slot].state != CHILD_NONE)
+            return false;
+    return true;
+}

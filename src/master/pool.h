@@ -1,0 +1,112 @@
+/* A pool of workers: forked, watched, replaced, rolled and stopped by the master.  Master only; no
+ * function blocks.
+ *
+ * A child's states, as the master sees them:
+ *
+ *               fork (start, or after a death)
+ *    (none) ───────────────────────────────────► CURRENT ──────┐
+ *       │                                           ▲          │ roll: its successor serves
+ *       │       fork (roll)            it serves    │          ▼
+ *       └───────────────────────► INCOMING ─────────┘       RETIRING
+ *
+ * From each of them the child's death leads back to (none), where a place without a CURRENT child
+ * gets a new one, at once or after a growing delay. */
+#ifndef TICKETD_MASTER_POOL_H
+#define TICKETD_MASTER_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "master/listener.h"
+#include "worker/worker.h"
+
+#define POOL_WORKERS_MAX 128
+/* Slots a pool needs: each worker once, and once more while a roll overlaps. */
+#define POOL_SLOTS(workers) (2 * (workers))
+
+/* A child that lives this long has not died at once; its next death is answered at once. */
+#define POOL_SETTLED_MS 10000
+/* The delay after the second death in a row, doubled with each further one, at most the last. */
+#define POOL_BACKOFF_FIRST_MS 100
+#define POOL_BACKOFF_MAX_MS   10000
+/* So many deaths before the pool ever served, and the master gives up. */
+#define POOL_STILLBORN_MAX 5
+/* Time for a new child to serve. */
+#define POOL_START_TIMEOUT_MS 10000
+/* How long a child's loop may stand still before it is killed and replaced. */
+#define POOL_HANG_TIMEOUT_MS 5000
+
+enum child_state {
+    CHILD_NONE = 0,
+    CHILD_CURRENT,
+    CHILD_INCOMING,
+    CHILD_RETIRING,
+};
+
+struct child {
+    enum child_state state;
+    pid_t pid;
+    uint32_t index;      /* which of the pool */
+    uint64_t began_ms;   /* when it was forked */
+    uint64_t kill_at_ms; /* 0: never */
+    bool killed;         /* SIGKILL is sent, it is about to be reaped */
+    uint64_t heartbeat;  /* as last seen */
+    uint64_t still_ms;   /* for how long it has not moved, as far as the master was awake to see */
+};
+
+struct place {
+    unsigned deaths; /* in a row */
+    uint64_t restart_at_ms;
+};
+
+struct pool {
+    /* fixed after start */
+    enum role role;
+    uint32_t worker_count;
+    struct scoreboard *scoreboard;
+    struct heritage heritage;        /* a template: index and slot are filled in at each fork */
+    void (*in_child)(void *context); /* lets the child drop what is the master's */
+    void *context;
+
+    struct child children[POOL_SLOTS(POOL_WORKERS_MAX)]; /* by slot of the scoreboard */
+    struct place places[POOL_WORKERS_MAX];
+    uint64_t watched_ms; /* when the children were last looked at */
+    bool ever_ready;
+    bool stopping;
+    bool stillborn;      /* the pool cannot live */
+    bool rolling;        /* a reload is under way */
+    bool roll_again;     /* another one was asked for meanwhile */
+    uint32_t roll_index; /* the place that is being rolled */
+};
+
+/* Starts nothing yet: pool_tick does.  `heritage` is copied. */
+void pool_init(struct pool *pool, uint32_t worker_count, struct scoreboard *scoreboard,
+               const struct heritage *heritage, void (*in_child)(void *context), void *context);
+
+/* Does what is due: forks, promotes, rolls, kills.  Returns when it wants to be called again, on
+ * clock_monotonic_ms()'s scale, at the latest. */
+uint64_t pool_tick(struct pool *pool, uint64_t now_ms);
+
+/* Takes note of a child that was reaped.  false when it is not of this pool. */
+bool pool_reaped(struct pool *pool, pid_t pid, int status, uint64_t now_ms);
+
+/* Replaces the workers one by one; the new one serves before the old one drains. */
+void pool_roll(struct pool *pool);
+
+/* Tells every worker to drain, and kills what is left after SHUTDOWN_TIMEOUT. */
+void pool_stop(struct pool *pool, uint64_t now_ms);
+
+/* Starts workers again after pool_stop, when pool_gone. */
+void pool_restart(struct pool *pool);
+
+/* Kills every worker now. */
+void pool_kill(struct pool *pool);
+
+/* True when every place has a serving worker. */
+bool pool_ready(const struct pool *pool);
+
+/* True when no child is left. */
+bool pool_gone(const struct pool *pool);
+
+#endif
