@@ -1,0 +1,64 @@
+"""Fixtures of the integration tests: `start` for a server of one's own, `server` for a shared one."""
+
+import pytest
+
+import harness
+
+
+@pytest.fixture
+def start():
+    """Starts servers for one test; each is stopped properly at its end, last one first.
+
+    A test that has killed or stopped a server itself leaves nothing to do here."""
+    servers = []
+
+    def new(*args, **settings):
+        server = harness.Server(*args, **settings)
+        servers.append(server)
+        return server
+
+    new.servers = servers
+    yield new
+    problems = []
+    for server in reversed(servers):
+        try:
+            if server.process.returncode is None:
+                server.stop()
+        except AssertionError as problem:
+            problems.append(problem)
+        finally:
+            server.discard()
+    if problems:
+        raise problems[0]
+
+
+@pytest.fixture(scope="module")
+def server():
+    """One server with the defaults for all tests of a file that change nothing but the stock."""
+    shared = harness.Server()
+    yield shared
+    try:
+        shared.stop()
+    finally:
+        shared.discard()
+
+
+@pytest.fixture
+def unsold(server):
+    """Fails a test after which fewer tickets are left than before: what is refused must not sell."""
+    before = server.available()
+    yield
+    assert server.available() == before, "a refused request has sold"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows the end of each of its servers' logs."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        arguments = getattr(item, "funcargs", {})
+        shown = list(getattr(arguments.get("start"), "servers", []))
+        shown += [arguments["server"]] if "server" in arguments else []
+        for one in shown:
+            report.sections.append((f"log of {one.master_pid}", one.log_text()))
