@@ -1,0 +1,112 @@
+"""The last ticket: many connections over many workers race for it, and exactly one gets it."""
+
+import random
+import threading
+
+import pytest
+
+from harness import AVAILABLE, LONG, PURCHASE, RESERVE, request_bytes
+
+
+def race(server, requests, connections):
+    """Opens every connection first, then sends all requests as fast as it can, then reads the answers.
+
+    requests: one list of request bytes for each connection.  Returns a list of answers for each."""
+    clients = [server.connect() for _ in range(connections)]
+    try:
+        for client in clients:
+            assert client.ask("GET", "/health").status == 200
+        for client, batch in zip(clients, requests):
+            client.send(b"".join(batch))
+        return [[client.answer() for _ in batch] for client, batch in zip(clients, requests)]
+    finally:
+        for client in clients:
+            client.close()
+
+
+class Watcher:
+    """Looks at the stock all the time: it never goes up and never below nothing."""
+
+    def __init__(self, server):
+        self.server, self.seen = server, []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        with self.server.connect() as client:
+            while not self._stop.is_set():
+                self.seen.append(client.ask("GET", AVAILABLE).json()["qty"])
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join(10)
+        assert self.seen and min(self.seen) >= 0
+        assert self.seen == sorted(self.seen, reverse=True), "an observer saw the stock go up"
+
+
+# One ticket each: 100 are sold, each place once, and all the others hear the truth.
+@pytest.mark.parametrize("path", [RESERVE, PURCHASE])
+@pytest.mark.parametrize("again", range(10 if LONG else 3))
+def test_exactly_the_stock(start, path, again):
+    server = start(INITIAL_STOCK=100, WORKERS=4)
+    buy = request_bytes("POST", path, {"qty": 1})
+    with Watcher(server):
+        answers = sum(race(server, [[buy] * 5 for _ in range(64)], 64), [])
+    said = [answer.json() for answer in answers]
+    assert all(answer.status == 200 for answer in answers)
+    won = [one for one in said if one["success"]]
+    assert sorted(one["remaining"] for one in won) == list(range(100))
+    assert all(one["remaining"] == 0 for one in said if not one["success"])
+    assert len(said) - len(won) == 64 * 5 - 100
+    assert server.available() == 0
+
+
+# A single ticket, many times over: never two winners, never none.
+@pytest.mark.parametrize("again", range(20 if LONG else 4))
+def test_single_ticket(start, again):
+    server = start(INITIAL_STOCK=1, WORKERS=4)
+    buy = request_bytes("POST", RESERVE, {"qty": 1})
+    answers = sum(race(server, [[buy]] * 64, 64), [])
+    assert [answer.json()["success"] for answer in answers].count(True) == 1
+    assert server.available() == 0
+
+
+# Different quantities: no sale takes what is not there, no refusal is a lie, and the sum is exact.
+@pytest.mark.parametrize("seed", range(10 if LONG else 3))
+def test_mixed_quantities(start, seed):
+    rng = random.Random(seed)
+    server = start(INITIAL_STOCK=1000, WORKERS=4)
+    quantities = [[rng.randint(1, 17) for _ in range(8)] for _ in range(48)]
+    batches = [[request_bytes("POST", rng.choice([RESERVE, PURCHASE]) if server.ticket_url == server.vacancy_url else RESERVE,
+                              {"qty": qty}) for qty in batch] for batch in quantities]
+    with Watcher(server):
+        answers = race(server, batches, 48)
+    sold = 0
+    ends = []
+    for batch, told in zip(quantities, answers):
+        for qty, answer in zip(batch, told):
+            one = answer.json()
+            if one["success"]:
+                sold += qty
+                ends.append((one["remaining"], qty))
+            else:
+                assert one["remaining"] < qty, one
+    # each sale begins where the one before it ended: put in order they tile the stock
+    left = 1000
+    for remaining, qty in sorted(ends, reverse=True):
+        assert remaining + qty == left, (remaining, qty, left)
+        left = remaining
+    assert left == 1000 - sold == server.available()
+
+
+# The largest stock and the largest orders do not overflow.
+def test_large_numbers(start):
+    server = start(INITIAL_STOCK=2147483647, WORKERS=4)
+    buy = request_bytes("POST", RESERVE, {"qty": 2147483647 // 10})
+    said = [answer.json() for answer in sum(race(server, [[buy]] * 32, 32), [])]
+    assert [one["success"] for one in said].count(True) == 10
+    assert server.available() == 2147483647 - 10 * (2147483647 // 10)
