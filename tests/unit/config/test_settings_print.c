@@ -65,18 +65,6 @@ static void check_same_values(const struct settings *a, const struct settings *b
     }
 }
 
-static char *read_whole(const char *path)
-{
-    FILE *file = fopen(path, "re");
-    char *text = calloc(1, 65536);
-
-    assert_non_null(file);
-    assert_non_null(text);
-    assert_true(fread(text, 1, 65535, file) > 0);
-    assert_int_equal(fclose(file), 0);
-    return text;
-}
-
 /* The printed settings, read again, are the same settings: defaults, odd values, clamped values. */
 static void test_round_trip(void **state)
 {
@@ -125,19 +113,6 @@ static void test_config_sources(void **state)
     assert_non_null(strstr(text, "\n# from command line\nLISTEN_BACKLOG=4096\n"));
     assert_non_null(strstr(text, "\n# default\nMAX_BODY_BYTES=16384\n"));
     free(text);
-}
-
-/* conf/.env.example is what the program prints, so it cannot fall behind the table. */
-static void test_example_is_generated(void **state)
-{
-    char *generated = capture(settings_print_reference_env);
-    char *example = read_whole(CONF_DIR "/.env.example");
-
-    (void)state;
-    if (strcmp(generated, example) != 0)
-        fail_msg("conf/.env.example is old: ticketd --settings-reference env > conf/.env.example");
-    free(example);
-    free(generated);
 }
 
 /* The reference with every setting uncommented is a file that gives the defaults. */
@@ -233,7 +208,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_config_sources),
-        cmocka_unit_test(test_example_is_generated),
         cmocka_unit_test(test_example_uncommented),
         cmocka_unit_test(test_examples_load),
         cmocka_unit_test(test_help),
