@@ -124,42 +124,43 @@ static const char *check_text(char *text, size_t len)
     return reason;
 }
 
-static int refuse(struct json_document *document, const char *reason)
+/* Fills in the rest of a document that has its text; returns the reason if it cannot. */
+static const char *decode(struct json_document *document, size_t len)
 {
-    json_release(document);
-    document->reason = reason;
-    return JSON_MALFORMED;
+    const char *reason = check_text(document->text, len);
+    if (reason)
+        return reason;
+    cJSON *root = cJSON_ParseWithLengthOpts(document->text, len + 1, NULL, true);
+    if (!root)
+        return "not JSON";
+    document->root = as_value(root);
+    const char *at = document->text;
+    return check_tree(root, document->text, &at);
 }
 
 int json_parse(struct json_document *ret, const char *bytes, size_t len)
 {
     assert(arena.installed);
-    struct json_document document = {0};
-
-    *ret = document;
-    if (len > JSON_TEXT_SIZE_MAX)
-        return refuse(ret, "too long");
-    document.text = json_alloc(len + 1);
-    if (!document.text)
-        return -ENOMEM;
-    memcpy(document.text, bytes, len);
-    document.text[len] = '\0';
-    *ret = document;
-
-    const char *reason = check_text(document.text, len);
-    if (reason)
-        return refuse(ret, reason);
-
-    arena.exhausted = false;
-    cJSON *root = cJSON_ParseWithLengthOpts(document.text, len + 1, NULL, true);
-    if (!root) {
-        json_release(ret);
-        return arena.exhausted ? -ENOMEM : refuse(ret, "not JSON");
+    *ret = (struct json_document){0};
+    if (len > JSON_TEXT_SIZE_MAX) {
+        ret->reason = "too long";
+        return JSON_MALFORMED;
     }
-    ret->root = as_value(root);
-    const char *at = document.text;
-    reason = check_tree(root, document.text, &at);
-    return reason ? refuse(ret, reason) : 0;
+    arena.exhausted = false;
+    ret->text = json_alloc(len + 1);
+    if (!ret->text)
+        return -ENOMEM;
+    memcpy(ret->text, bytes, len);
+    ret->text[len] = '\0';
+
+    const char *reason = decode(ret, len);
+    if (!reason)
+        return 0;
+    json_release(ret);
+    if (arena.exhausted)
+        return -ENOMEM;
+    ret->reason = reason;
+    return JSON_MALFORMED;
 }
 
 void json_release(struct json_document *document)
@@ -286,7 +287,7 @@ void json_add_integer(struct json_value *object, const char *name, int64_t numbe
 {
     /* Raw: cJSON's own numbers are doubles and would round. */
     char digits[sizeof("-9223372036854775808")];
-    snprintf(digits, sizeof(digits), "%" PRId64, number);
+    (void)snprintf(digits, sizeof(digits), "%" PRId64, number);
     added(object, cJSON_AddRawToObject(as_cjson(object), name, digits));
 }
 

@@ -49,8 +49,8 @@ static struct {
     int index;
     pid_t pid;
     struct log_sink sink;
-    /* escaped, for the current format, with its index: `worker 2` or `"role":"worker","index":2` */
     char role[ROLE_SIZE];
+    /* role and index as the current format shows them: `worker 2`, `"role":"worker","index":2,…` */
     char who[2 * ROLE_SIZE];
     size_t who_len;
     /* the second that `stamp` shows, up to its milliseconds, and the zone's offset */
@@ -131,7 +131,7 @@ static void set_stamp(time_t second)
         state.stamp[0] = '\0';
     if (strftime(zone, sizeof(zone), "%z", &local) != 5)
         memcpy(zone, "+0000", sizeof("+0000"));
-    snprintf(state.offset, sizeof(state.offset), "%.3s:%.2s", zone, zone + 3);
+    (void)snprintf(state.offset, sizeof(state.offset), "%.3s:%.2s", zone, zone + 3);
     state.stamp_second = second;
 }
 
@@ -168,24 +168,24 @@ static void put_head(struct line *line, enum log_level level, const char *reques
 static void set_who(void)
 {
     char role[ROLE_SIZE];
+    char index[24] = "";
     size_t taken = 0;
     size_t len = strlen(state.role);
-
-    size_t role_len = state.json ? escape_json(role, sizeof(role), state.role, len, &taken)
-                                 : escape_text(role, sizeof(role), state.role, len, ":[", &taken);
+    int role_len;
     int who_len;
-    if (state.json && state.index >= 0)
-        who_len =
-            snprintf(state.who, sizeof(state.who), "\"role\":\"%.*s\",\"index\":%d,\"pid\":%d",
-                     (int)role_len, role, state.index, (int)state.pid);
-    else if (state.json)
-        who_len = snprintf(state.who, sizeof(state.who), "\"role\":\"%.*s\",\"pid\":%d",
-                           (int)role_len, role, (int)state.pid);
-    else if (state.index >= 0)
-        who_len =
-            snprintf(state.who, sizeof(state.who), "%.*s %d", (int)role_len, role, state.index);
-    else
-        who_len = snprintf(state.who, sizeof(state.who), "%.*s", (int)role_len, role);
+
+    if (state.json) {
+        role_len = (int)escape_json(role, sizeof(role), state.role, len, &taken);
+        if (state.index >= 0)
+            (void)snprintf(index, sizeof(index), ",\"index\":%d", state.index);
+        who_len = snprintf(state.who, sizeof(state.who), "\"role\":\"%.*s\"%s,\"pid\":%d", role_len,
+                           role, index, (int)state.pid);
+    } else {
+        role_len = (int)escape_text(role, sizeof(role), state.role, len, ":[", &taken);
+        if (state.index >= 0)
+            (void)snprintf(index, sizeof(index), " %d", state.index);
+        who_len = snprintf(state.who, sizeof(state.who), "%.*s%s", role_len, role, index);
+    }
     assert(who_len >= 0 && (size_t)who_len < sizeof(state.who));
     state.who_len = (size_t)who_len;
 }
@@ -291,7 +291,7 @@ void log_init(const struct log_options *options)
 
 void log_set_role(const char *role, int index)
 {
-    snprintf(state.role, sizeof(state.role), "%s", role);
+    (void)snprintf(state.role, sizeof(state.role), "%s", role);
     state.index = index;
     state.pid = getpid();
     set_who();
