@@ -1,5 +1,6 @@
 #include "util/escape.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,8 +13,8 @@ enum { ESCAPE_SIZE = 13 };
 
 struct escape_style {
     bool json;
-    /* ASCII characters to escape beyond the backslash and the control characters */
-    const char *also;
+    /* what to escape beyond the control characters; a backslash where there is no more */
+    char also[ESCAPE_ALSO_MAX];
 };
 
 static size_t short_escape(char *out, char letter)
@@ -77,7 +78,7 @@ static size_t escape_character(const struct escape_style *style, char *out, cons
 
 static bool is_plain(const struct escape_style *style, char c)
 {
-    return c >= 0x20 && c < 0x7f && c != '\\' && !strchr(style->also, c);
+    return c >= 0x20 && c < 0x7f && c != '\\' && c != style->also[0] && c != style->also[1];
 }
 
 static size_t escape_bytes(const struct escape_style *style, char *dst, size_t size,
@@ -109,12 +110,14 @@ static size_t escape_bytes(const struct escape_style *style, char *dst, size_t s
 size_t escape_text(char *dst, size_t size, const char *src, size_t len, const char *also,
                    size_t *ret_taken)
 {
-    const struct escape_style style = {.json = false, .also = also};
+    struct escape_style style = {.json = false, .also = {'\\', '\\'}};
+    assert(strlen(also) <= ESCAPE_ALSO_MAX);
+    memcpy(style.also, also, strlen(also));
     return escape_bytes(&style, dst, size, src, len, ret_taken);
 }
 
 size_t escape_json(char *dst, size_t size, const char *src, size_t len, size_t *ret_taken)
 {
-    static const struct escape_style style = {.json = true, .also = "\""};
+    static const struct escape_style style = {.json = true, .also = {'"', '"'}};
     return escape_bytes(&style, dst, size, src, len, ret_taken);
 }

@@ -6,13 +6,15 @@
 
 #include <stddef.h>
 
+enum { ESCAPE_ALSO_MAX = 2 };
+
 /* Both functions write as many whole characters of `src` (`len` bytes, any bytes) as fit into
  * `size` bytes of `dst`, set *ret_taken to the source bytes these stand for (less than `len` when
  * the rest did not fit) and return the bytes written. */
 
 /* For people: a backslash doubled, the rest that is not printable as \n \r \t \xNN \uNNNN
- * \UNNNNNNNN (\xNN is a byte, \u and \U are code points).  The ASCII characters of `also` are
- * escaped too. */
+ * \UNNNNNNNN (\xNN is a byte, \u and \U are code points).  The ASCII characters of `also`,
+ * at most ESCAPE_ALSO_MAX, are escaped too. */
 size_t escape_text(char *dst, size_t size, const char *src, size_t len, const char *also,
                    size_t *ret_taken);
 
