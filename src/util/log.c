@@ -96,9 +96,9 @@ static void put_unsigned(struct line *line, uint64_t number)
     put(line, digits + at, sizeof(digits) - at);
 }
 
-/* Escapes into at most `size` bytes, mark included when it had to be cut (or already was). */
+/* Escapes into at most `size` bytes, mark included when it had to be cut. */
 static void put_escaped(struct line *line, size_t size, const char *text, size_t len,
-                        const char *also, bool already_cut)
+                        const char *also)
 {
     char *at = line->bytes + line->len;
     size_t room = size - CUT_SIZE;
@@ -107,7 +107,7 @@ static void put_escaped(struct line *line, size_t size, const char *text, size_t
     assert(size >= CUT_SIZE && size <= sizeof(line->bytes) - line->len);
     line->len += state.json ? escape_json(at, room, text, len, &taken)
                             : escape_text(at, room, text, len, also, &taken);
-    if (taken < len || already_cut)
+    if (taken < len)
         put(line, CUT_MARK, CUT_SIZE);
 }
 
@@ -115,7 +115,7 @@ static void put_field(struct line *line, const char *name, size_t size, const ch
                       size_t len)
 {
     put_text(line, name);
-    put_escaped(line, size, text, len, "", false);
+    put_escaped(line, size, text, len, "");
     put(line, "\"", 1);
 }
 
@@ -161,7 +161,7 @@ static void put_head(struct line *line, enum log_level level, const char *reques
     if (len == 0)
         return;
     put_text(line, state.json ? ",\"request_id\":\"" : " [");
-    put_escaped(line, REQUEST_ID_SIZE, request_id, len, "] ", false);
+    put_escaped(line, REQUEST_ID_SIZE, request_id, len, "] ");
     put_text(line, state.json ? "\"" : "]");
 }
 
@@ -199,16 +199,6 @@ static void count_drop(void)
     atomic_fetch_add_explicit(state.drops, 1, memory_order_relaxed);
 }
 
-/* A cut in the middle of a UTF-8 character would show its first bytes as rubbish. */
-static size_t without_partial_character(const char *text, size_t len)
-{
-    while (len > 0 && ((unsigned char)text[len - 1] & 0xc0) == 0x80)
-        len--;
-    if (len > 0 && (unsigned char)text[len - 1] >= 0xc0)
-        len--;
-    return len;
-}
-
 static void __attribute__((format(printf, 3, 0)))
 put_message(struct line *line, size_t size, const char *format, va_list arguments)
 {
@@ -217,11 +207,11 @@ put_message(struct line *line, size_t size, const char *format, va_list argument
     if (wanted < 0)
         wanted = snprintf(message, sizeof(message), "(unprintable message)");
 
-    size_t len = (size_t)wanted;
-    bool cut = len >= sizeof(message);
-    if (cut)
-        len = without_partial_character(message, sizeof(message) - 1);
-    put_escaped(line, size, message, len, "", cut);
+    /* A message that is longer than this buffer is longer than the room in the line, too: escaping
+     * shortens nothing.  So it is put_escaped that cuts it, at a character, and marks it. */
+    assert(size < sizeof(message));
+    size_t len = (size_t)wanted < sizeof(message) ? (size_t)wanted : sizeof(message) - 1;
+    put_escaped(line, size, message, len, "");
 }
 
 static void __attribute__((format(printf, 5, 0)))
@@ -360,11 +350,11 @@ static void put_access_json(struct line *line, const struct log_access *access, 
 static void put_access_text(struct line *line, const struct log_access *access, const char *remote)
 {
     put_text(line, ": ");
-    put_escaped(line, REMOTE_SIZE, remote, strlen(remote), " ", false);
+    put_escaped(line, REMOTE_SIZE, remote, strlen(remote), " ");
     put_text(line, " \"");
-    put_escaped(line, METHOD_SIZE, access->method, access->method_len, "\" ", false);
+    put_escaped(line, METHOD_SIZE, access->method, access->method_len, "\" ");
     put_text(line, " ");
-    put_escaped(line, PATH_SIZE, access->path, access->path_len, "\" ", false);
+    put_escaped(line, PATH_SIZE, access->path, access->path_len, "\" ");
     put_text(line, "\" ");
     put_unsigned(line, (uint64_t)access->status);
     put_text(line, " ");
@@ -374,7 +364,7 @@ static void put_access_text(struct line *line, const struct log_access *access, 
     put_text(line, " us");
     if (access->user_agent_len > 0) {
         put_text(line, " \"");
-        put_escaped(line, USER_AGENT_SIZE, access->user_agent, access->user_agent_len, "\"", false);
+        put_escaped(line, USER_AGENT_SIZE, access->user_agent, access->user_agent_len, "\"");
         put_text(line, "\"");
     }
     put_text(line, "\n");

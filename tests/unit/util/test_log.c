@@ -26,7 +26,7 @@
 enum {
     CAPTURE_SIZE = 256 * 1024,
     /* a child that blocks is ended by SIGALRM after so many seconds */
-    CHILD_SECONDS = 60,
+    CHILD_SECONDS = 10,
 };
 
 /* Inside a child, where cmocka's assertions cannot report: leaves the line number as status. */
@@ -523,8 +523,10 @@ static void block_and_recover(int reader)
 {
     static char text[CAPTURE_SIZE];
     log_init(&(struct log_options){.level = LOG_LEVEL_INFO});
+    errno = ENOENT;
     for (int i = 0; i < 20000; i++)
         log_info("line %d of many that nobody reads", i);
+    CHECK(errno == ENOENT);
     uint64_t drops = log_dropped();
     CHECK(drops > 0 && drops < 20000);
     CHECK((fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) == 0);
@@ -539,7 +541,7 @@ static void block_and_recover(int reader)
     expect_number_dropped(text, drops);
     CHECK(strstr(text, ": flows again\n"));
     CHECK(strstr(text, ": and again\n"));
-    CHECK(strstr(text, "dropped") == strstr(text, "dropped\n"));
+    CHECK(!strstr(strstr(text, "dropped") + 1, "dropped"));
     CHECK(log_dropped() == drops);
 }
 
@@ -698,8 +700,13 @@ static void write_sequence(int index, _Atomic uint64_t *counter)
     memset(filler, 'a' + index, sizeof(filler));
     log_set_role("worker", index);
     log_count_drops_in(counter);
-    for (int i = 0; i < LINES; i++)
+    for (int i = 0; i < LINES; i++) {
+        uint64_t before = log_dropped();
         log_info("%d %.*s.", i, (i * 37 + index * 1009) % (LOG_LINE_SIZE - 200), filler);
+        /* let the reader catch up, or hardly any line would arrive */
+        if (log_dropped() != before)
+            usleep(100);
+    }
 }
 
 static int take_number(const char **at)
@@ -770,15 +777,15 @@ static void test_shared_pipe_keeps_lines_whole(void **state)
         line[len - 1] = '\0';
         expect_whole_line(line, lines);
     }
-    uint64_t total = atomic_load(counter);
+    uint64_t written = 0;
     for (int i = 0; i < WRITERS; i++) {
         int status = -1;
         assert_true(wait(&status) > 0);
         assert_int_equal(status, 0);
-        assert_true(lines[i] > 0);
-        total += lines[i];
+        written += lines[i];
     }
-    assert_int_equal(total, WRITERS * LINES);
+    assert_true(written > 0);
+    assert_int_equal(atomic_load(counter) + written, WRITERS * LINES);
     free(line);
     (void)fclose(reader);
     munmap((void *)counter, sizeof(*counter));
