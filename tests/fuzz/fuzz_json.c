@@ -65,6 +65,23 @@ static bool is_white(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* No number like 01, 1. or -.5 at this place outside strings; `text` is terminated. */
+static void check_number(const char *text, size_t at)
+{
+    char before = at > 0 ? text[at - 1] : ' ';
+    if (before == '-' && at > 1 && strchr("eE", text[at - 2]))
+        before = 'e';
+    if (text[at] == '0' && is_digit(text[at + 1]))
+        assert(before && strchr("0123456789.eE+", before));
+    if (text[at] == '.')
+        assert(is_digit(before) && is_digit(text[at + 1]));
+}
+
 /* No control characters but white space between tokens, brackets in pairs. */
 static void check_bytes(const char *bytes, size_t size)
 {
@@ -74,6 +91,8 @@ static void check_bytes(const char *bytes, size_t size)
         unsigned char c = (unsigned char)bytes[i];
         assert(c >= 0x20 || (!in_string && is_white(bytes[i])));
         assert(c < 0x80 || in_string);
+        if (!in_string)
+            check_number(bytes, i);
         if (in_string && c == '\\')
             i++;
         else if (c == '"')
