@@ -16,6 +16,8 @@
 
 /* Longest event id in characters; an id is a slug of [a-z0-9-]. */
 #define STOCK_EVENT_ID_MAX 47
+/* The event that the original endpoints sell. */
+#define STOCK_DEFAULT_EVENT "default"
 /* Most tickets of one event: what a JSON client's signed 32-bit integer can hold. */
 #define STOCK_QUANTITY_MAX INT32_MAX
 /* A swap that loses this often in a row answers TICKETD_BUSY: no loop without a limit. */

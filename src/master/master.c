@@ -20,7 +20,6 @@
 #include "master/pool.h"
 #include "master/rehearsal.h"
 #include "master/watch.h"
-#include "service/sale.h"
 #include "ticketd/error.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -117,7 +116,7 @@ static int open_stock(struct master *master)
     int result = stock_create(&master->stock, (uint32_t)master->settings.events_max);
 
     if (result == 0)
-        result = stock_event_create(&master->stock, SERVICE_DEFAULT_EVENT,
+        result = stock_event_create(&master->stock, STOCK_DEFAULT_EVENT,
                                     (uint32_t)master->settings.initial_stock, 0, &event);
     if (result == 0)
         result =

@@ -6,6 +6,7 @@
 #include "route/route.h"
 #include "route/wait.h"
 #include "ticketd/error.h"
+#include "ticketd/stock.h"
 
 /* Longest answer of a sale; its message is one of the service layer's few. */
 #define SALE_BODY_MAX 160
@@ -54,7 +55,7 @@ static void cancel(void *call)
 
 static void sell(struct router *router, struct http_exchange *exchange, sale_starter *starter)
 {
-    struct sale_request request = {.event = TEXT(SERVICE_DEFAULT_EVENT),
+    struct sale_request request = {.event = TEXT(STOCK_DEFAULT_EVENT),
                                    .request_id = exchange->request_id};
     struct route_sale *call;
     bool ended;

@@ -3,8 +3,8 @@
 
 #include "route/route.h"
 #include "route/wait.h"
-#include "service/sale.h"
 #include "ticketd/error.h"
+#include "ticketd/stock.h"
 
 struct available_call {
     struct vacancy_call vacancy; /* first */
@@ -47,7 +47,7 @@ void route_available(struct router *router, struct http_exchange *exchange)
     call->vacancy.pending = NULL;
     route_wait_begin(&call->wait, &ended, router, exchange);
     vacancy_available(router->vacancy, &call->vacancy,
-                      &(struct vacancy_request){.event = TEXT(SERVICE_DEFAULT_EVENT),
+                      &(struct vacancy_request){.event = TEXT(STOCK_DEFAULT_EVENT),
                                                 .request_id = exchange->request_id},
                       on_available);
     route_wait_returned(&ended, &call->wait, cancel, call);

@@ -9,9 +9,6 @@
 #include "ticketd/text.h"
 #include "ticketd/vacancy_client.h"
 
-/* The event that the original endpoints sell. */
-#define SERVICE_DEFAULT_EVENT "default"
-
 struct sale_request {
     struct text event;
     int64_t quantity; /* as the client sent it; the rules judge it */
