@@ -594,7 +594,7 @@ class Server:
     # -- what runs
 
     def wait_ready(self, since=0, deadline_s=DEADLINE_S):
-        self.wait_log(r"(^|\s)ready$", since=since, deadline_s=deadline_s)
+        self.wait_log(r"(^|\s)ready(:|$)", since=since, deadline_s=deadline_s)
 
     @property
     def addresses(self):
