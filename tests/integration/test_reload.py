@@ -64,6 +64,7 @@ def test_reload_waits_for_a_request(start):
     server = start(WORKERS=1, SHUTDOWN_TIMEOUT=8)
     data = request_bytes("POST", RESERVE, {"qty": 1})
     with server.connect() as client:
+        assert client.ask("GET", AVAILABLE).status == 200, "the old worker has the connection"
         client.send(data[:-2])
         before = server.workers()
         server.send_signal(signal.SIGHUP)
