@@ -37,7 +37,7 @@ static int set_up(void **state)
 {
     (void)state;
     if (stock_create(&stock, 1) != 0 ||
-        stock_event_create(&stock, SERVICE_DEFAULT_EVENT, CAPACITY, 0, &event) != 0)
+        stock_event_create(&stock, STOCK_DEFAULT_EVENT, CAPACITY, 0, &event) != 0)
         return -1;
     vacancy_local_init(&local, &stock);
     late_client_init(&late, &local.client, LATE_JUDGED_WHEN_PUMPED);
@@ -67,7 +67,7 @@ static void on_reply(struct sale_call *call, const struct sale_reply *reply)
 
 static struct sale_request ask(int64_t quantity)
 {
-    return (struct sale_request){.event = TEXT(SERVICE_DEFAULT_EVENT), .quantity = quantity};
+    return (struct sale_request){.event = TEXT(STOCK_DEFAULT_EVENT), .quantity = quantity};
 }
 
 typedef void starter(struct vacancy_client *client, struct sale_call *call,
