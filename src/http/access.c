@@ -13,7 +13,7 @@
 
 #define REMOTE_MAX (INET6_ADDRSTRLEN + sizeof("[]:65535"))
 
-/* "127.0.0.1:5000", "[::1]:5000" or "unix:". */
+/* "127.0.0.1:5000", "[::1]:5000", "unix:", or "-" when that is not known any more. */
 static void print_remote(h2o_conn_t *conn, char remote[REMOTE_MAX])
 {
     struct sockaddr_storage address;
@@ -29,7 +29,8 @@ static void print_remote(h2o_conn_t *conn, char remote[REMOTE_MAX])
         (void)inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof(host));
         (void)snprintf(remote, REMOTE_MAX, "[%s]:%u", host, ntohs(in->sin6_port));
     } else {
-        (void)snprintf(remote, REMOTE_MAX, "unix:");
+        (void)snprintf(remote, REMOTE_MAX,
+                       len != 0 && address.ss_family == AF_UNIX ? "unix:" : "-");
     }
 }
 
@@ -46,8 +47,8 @@ static void log_one(h2o_logger_t *logger, h2o_req_t *req)
     connection = http_connection_of(req);
     exchange = connection->exchange;
     connection->exchange = NULL;
-    if (exchange == NULL || exchange->req != req || exchange->began_ns == 0)
-        return; /* a head that was never judged, or one that came before the log was on */
+    if (exchange == NULL || exchange->req != req)
+        return; /* a head that was never judged */
     agent = http_header(exchange, TEXT("user-agent"));
     print_remote(req->conn, remote);
     log_access(&(struct log_access){

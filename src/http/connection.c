@@ -9,6 +9,9 @@
 
 /* Connections taken at one wake-up: few, so that the neighbours get theirs. */
 #define ACCEPT_BATCH 8
+/* How long accepting pauses before it looks again at its share or at the limit; doubled each time
+ * that nothing has changed, up to HTTP_SWEEP_MS. */
+#define ACCEPT_PAUSE_FIRST_MS 20
 
 struct http_connection *http_connection_of(h2o_req_t *req)
 {
@@ -24,17 +27,18 @@ static void count_connections(struct http_server *server, int change)
 
 static void pause_accept(struct http_server *server)
 {
-    if (server->accept_paused)
+    if (server->accept_paused || server->draining)
         return;
     server->accept_paused = true;
     for (uint32_t i = 0; i < server->listener_count; ++i)
         h2o_socket_read_stop(server->listeners[i]);
-    h2o_timeout_link(server->context.loop, &server->resume_timer, &server->resume_entry);
+    server->accept_pause_ms = ACCEPT_PAUSE_FIRST_MS;
+    http_timer_set(&server->resume_timer, server->accept_pause_ms, 0);
 }
 
 static void resume_accept(struct http_server *server)
 {
-    h2o_timeout_unlink(&server->resume_entry);
+    http_timer_set(&server->resume_timer, 0, 0);
     server->accept_paused = false;
     for (uint32_t i = 0; i < server->listener_count; ++i)
         h2o_socket_read_start(server->listeners[i], http_connection_on_accept);
@@ -47,7 +51,7 @@ enum share {
 };
 
 /* Whether this worker may take one more connection.  Somebody in a pool is always at or below the
- * average, so somebody takes what comes; and if that one hangs, see http_connection_on_resume. */
+ * average, so somebody takes what comes; and if that one hangs, see http_connection_resume. */
 static enum share judge_share(const struct http_server *server)
 {
     struct scoreboard_load load = scoreboard_pool_load(server->scoreboard, server->pool);
@@ -90,6 +94,10 @@ static bool accept_one(struct http_server *server, h2o_socket_t *listener)
         (struct http_connection){.server = server, .since_ms = server->now_ms, .reading = true};
     sock->on_close.cb = on_close;
     sock->on_close.data = connection;
+    if (server->settings->access_log) {
+        struct sockaddr_storage peer; /* asked now, while it is there, and kept by libh2o */
+        (void)h2o_socket_getpeername(sock, (struct sockaddr *)&peer);
+    }
     count_connections(server, 1);
     scoreboard_add(&server->slot->count.accepted, 1);
     h2o_accept(&server->accept, sock);
@@ -119,25 +127,33 @@ void http_connection_accept_waiting(struct http_server *server, h2o_socket_t *li
         continue;
 }
 
-void http_connection_on_resume(h2o_timeout_entry_t *entry)
+void http_connection_resume(struct http_server *server)
 {
-    struct http_server *server = H2O_STRUCT_FROM_MEMBER(struct http_server, resume_entry, entry);
     enum share share = judge_share(server);
+    bool taken = false;
 
+    if (!server->accept_paused)
+        return;
     if (share == SHARE_FREE) {
         resume_accept(server);
         return;
     }
     /* What still waits was left by a neighbour whose turn it was, and who is busy or hangs: one of
      * it is taken whatever the shares. */
-    h2o_timeout_link(server->context.loop, &server->resume_timer, &server->resume_entry);
     for (uint32_t i = 0; share == SHARE_OVER && i < server->listener_count; ++i)
-        (void)accept_one(server, server->listeners[i]);
+        taken |= accept_one(server, server->listeners[i]);
+    if (taken)
+        server->accept_pause_ms = ACCEPT_PAUSE_FIRST_MS;
+    else if (server->accept_pause_ms < HTTP_SWEEP_MS)
+        server->accept_pause_ms *= 2;
+    http_timer_set(&server->resume_timer, server->accept_pause_ms, 0);
 }
 
-void http_connection_end(h2o_socket_t *sock)
+/* libh2o's HTTP/1 connection cannot be closed from outside: it closes itself when it finds the
+ * socket shut.  What the client sent meanwhile may still be read, and must not be acted upon. */
+static void end_connection(struct http_connection *connection, h2o_socket_t *sock)
 {
-    /* libh2o's HTTP/1 connection cannot be closed from outside; it closes itself on this. */
+    connection->ended = true;
     (void)shutdown(h2o_socket_get_fd(sock), SHUT_RDWR);
 }
 
@@ -163,16 +179,16 @@ static int sweep_one(h2o_req_t *req, void *data)
     spent_ms = server->now_ms - connection->since_ms;
 
     if (server->draining && server->now_ms >= server->drain_deadline_ms)
-        http_connection_end(sock);
+        end_connection(connection, sock);
     else if (answering)
         return 0;
     else if (spent_ms >= (uint64_t)(connection->reading ? settings->request_timeout_ms
                                                         : settings->keepalive_timeout_ms))
-        http_connection_end(sock);
+        end_connection(connection, sock);
     else if (req->version == 0 && sock->input->size > (size_t)settings->max_header_bytes)
-        http_connection_end(sock);
+        end_connection(connection, sock);
     else if (server->draining && !reading && server->now_ms >= server->drain_idle_at_ms)
-        http_connection_end(sock);
+        end_connection(connection, sock);
     return 0;
 }
 

@@ -12,6 +12,7 @@ struct http_connection {
      * A fresh connection is in the phase "reading". */
     uint64_t since_ms;
     bool reading;
+    bool ended; /* shut down from here: nobody would hear the answer to what still arrives */
 };
 
 /* The connection of a request. */
@@ -27,10 +28,7 @@ void http_connection_accept_waiting(struct http_server *server, h2o_socket_t *li
 /* Ends what has been reading, idle or draining for too long; called every HTTP_SWEEP_MS. */
 void http_connection_sweep(struct http_server *server);
 
-/* Timer callback: tries to accept again after a pause. */
-void http_connection_on_resume(h2o_timeout_entry_t *entry);
-
-/* Ends a connection as if the peer had closed it; libh2o then cleans up. */
-void http_connection_end(h2o_socket_t *sock);
+/* Tries to accept again after a pause; called by the resume timer. */
+void http_connection_resume(struct http_server *server);
 
 #endif

@@ -72,9 +72,22 @@ struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t 
     return exchange;
 }
 
+/* Whether a page that this very host served is calling: browsers send its Origin too. */
+static bool is_same_origin(const struct http_exchange *exchange)
+{
+    struct text origin = exchange->origin, host = text_of(exchange->req->input.authority);
+    size_t prefix_len = origin.len - host.len;
+
+    return origin.len > host.len &&
+           text_equal((struct text){.base = origin.base + prefix_len, .len = host.len}, host) &&
+           (text_equal((struct text){.base = origin.base, .len = prefix_len}, TEXT("http://")) ||
+            text_equal((struct text){.base = origin.base, .len = prefix_len}, TEXT("https://")));
+}
+
 bool http_origin_allowed(const struct http_exchange *exchange)
 {
-    return exchange->origin.base == NULL || cors_allows(&exchange->server->cors, exchange->origin);
+    return exchange->origin.base == NULL ||
+           cors_allows(&exchange->server->cors, exchange->origin) || is_same_origin(exchange);
 }
 
 static void add(h2o_req_t *req, const h2o_iovec_t *name, struct text value)

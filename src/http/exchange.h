@@ -50,7 +50,8 @@ struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t 
 /* The value of a request header, or base NULL.  `name` is lower case. */
 struct text http_header(const struct http_exchange *exchange, struct text name);
 
-/* Whether a page of the exchange's Origin may call (also true without an Origin). */
+/* Whether a page of the exchange's Origin may call: a listed one, or one that this host served;
+ * also true without an Origin. */
 bool http_origin_allowed(const struct http_exchange *exchange);
 
 /* Sends the answer.  The request may be gone when this returns. */

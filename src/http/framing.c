@@ -89,15 +89,31 @@ static const char *judge_line(const char *line, const char *end, struct head_fac
     return judge_field(line, (size_t)(name_end - line), value, (size_t)(end - value), facts);
 }
 
+/* Origin form, absolute form, or the asterisk of OPTIONS (RFC 9112 section 3.2). */
+static bool is_target(const char *target, size_t len, bool is_options)
+{
+    if (len == 0)
+        return false;
+    return target[0] == '/' || (len == 1 && target[0] == '*' && is_options) ||
+           (len > 7 && strncasecmp(target, "http://", 7) == 0) ||
+           (len > 8 && strncasecmp(target, "https://", 8) == 0);
+}
+
 static const char *judge_request_line(const char *line, const char *end)
 {
     static const char version[] = " HTTP/1.";
     const size_t version_len = sizeof(version) - 1;
+    const char *target;
 
     if ((size_t)(end - line) <= version_len ||
         memcmp(end - version_len - 1, version, version_len) != 0 ||
         (end[-1] != '0' && end[-1] != '1'))
         return "only HTTP/1.0 and HTTP/1.1 are served here";
+    end -= version_len + 1;
+    target = memchr(line, ' ', (size_t)(end - line));
+    if (target == NULL || !is_target(target + 1, (size_t)(end - target - 1),
+                                     target - line == 7 && memcmp(line, "OPTIONS", 7) == 0))
+        return "the request target is neither a path nor an http URL";
     return NULL;
 }
 

@@ -15,7 +15,8 @@
  * Refused: a missing or repeated Host, or one with characters that no authority has; a repeated
  * or non-decimal Content-Length; any Transfer-Encoding; a bare LF; a folded line; an empty header
  * name, or one with a character outside the token set (a space before the colon is one); a version
- * other than HTTP/1.0 and HTTP/1.1. */
+ * other than HTTP/1.0 and HTTP/1.1; a target that is neither a path nor an http URL (nor the * of
+ * OPTIONS). */
 const char *framing_check(const char *bytes, size_t len, size_t *ret_head_len);
 
 #endif

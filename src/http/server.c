@@ -1,6 +1,6 @@
 #include "http/server.h"
 
-#include <errno.h>
+#include <assert.h>
 #include <string.h>
 
 #include "http/access.h"
@@ -9,13 +9,14 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-/* How long accepting pauses before it looks again at its share or at the limit. */
-#define ACCEPT_RESUME_MS 20
+/* libh2o's own limit of a request, out of the way: it follows the wall clock and is one budget for
+ * idling, head and body.  The sweep ends what is slow. */
+#define NEVER_MS (365ULL * 24 * 60 * 60 * 1000)
 /* Answers of at least so many bytes are compressed where a path allows it. */
 #define COMPRESS_MIN_BYTES    1024
 #define COMPRESS_GZIP_QUALITY 1
 
-struct path_handler {
+struct http_path {
     h2o_handler_t super;
     struct http_server *server;
     const char *path;
@@ -42,21 +43,52 @@ static const char *judge_framing(h2o_req_t *req, size_t *ret_head_len)
     return framing_check(input->bytes, input->size, ret_head_len);
 }
 
+static struct http_path *find_path(const struct http_server *server, h2o_iovec_t wanted)
+{
+    for (uint32_t i = 0; i < server->path_count; ++i)
+        if (h2o_memis(wanted.base, wanted.len, server->paths[i]->path, server->paths[i]->path_len))
+            return server->paths[i];
+    return NULL;
+}
+
+/* The path that the request's target names, or NULL.  libh2o has found `handler` by prefix and only
+ * for a target in origin form; the absolute form (RFC 9112 section 3.2.2) and the asterisk, which
+ * framing lets pass with OPTIONS alone, end at "/". */
+static struct http_path *resolve(struct http_path *handler, h2o_req_t *req)
+{
+    h2o_iovec_t target = req->input.path, normalized = req->path_normalized;
+    size_t query_at, *indexes;
+    h2o_url_t url;
+
+    if (target.base[0] == '*')
+        return find_path(handler->server, h2o_iovec_init(H2O_STRLIT("/")));
+    if (target.base[0] == '/')
+        return h2o_memis(normalized.base, normalized.len, handler->path, handler->path_len)
+                   ? handler
+                   : NULL;
+    if (h2o_url_parse(target.base, target.len, &url) != 0)
+        return NULL;
+    normalized =
+        h2o_url_normalize_path(&req->pool, url.path.base, url.path.len, &query_at, &indexes);
+    return find_path(handler->server, normalized);
+}
+
 static int on_req(h2o_handler_t *super, h2o_req_t *req)
 {
-    struct path_handler *handler = (struct path_handler *)super;
+    struct http_path *handler = (struct http_path *)super;
     struct http_server *server = handler->server;
     struct http_exchange *exchange = http_exchange_begin(server, req);
     size_t head_len = 0;
     const char *fault = judge_framing(req, &head_len);
 
-    if (fault != NULL)
+    if (http_connection_of(req)->ended)
+        http_problem_close(exchange, PROBLEM_overloaded, "the connection was closed meanwhile");
+    else if (fault != NULL)
         http_problem_close(exchange, PROBLEM_malformed_request, fault);
     else if (head_len > (size_t)server->settings->max_header_bytes)
         http_problem_close(exchange, PROBLEM_header_too_large,
                            "the request head is longer than this server accepts");
-    else if (!h2o_memis(req->path_normalized.base, req->path_normalized.len, handler->path,
-                        handler->path_len))
+    else if ((handler = resolve(handler, req)) == NULL)
         http_problem(exchange, PROBLEM_not_found, "there is nothing at this path");
     else
         handler->on_request(exchange, handler->context);
@@ -120,10 +152,7 @@ static void configure(struct http_server *server)
 
     h2o_config_init(config);
     config->server_name = h2o_iovec_init(NULL, 0);
-    /* The sweep ends what is slow; libh2o's single budget for idling, head and body stays behind.
-     */
-    config->http1.req_timeout =
-        (uint64_t)(settings->keepalive_timeout_ms + settings->request_timeout_ms) + 1000;
+    config->http1.req_timeout = NEVER_MS;
     /* HTTP/2 in this version has known denial-of-service faults: neither h2c nor the preface. */
     config->http1.upgrade_to_http2 = 0;
     config->max_request_entity_size = (size_t)settings->max_body_bytes;
@@ -152,7 +181,7 @@ void http_server_add_path(struct http_server *server, const char *path, bool com
                           http_on_request *on_request, void *context)
 {
     h2o_pathconf_t *pathconf = h2o_config_register_path(server->host, path, 0);
-    struct path_handler *handler = (void *)h2o_create_handler(pathconf, sizeof(*handler));
+    struct http_path *handler = (void *)h2o_create_handler(pathconf, sizeof(*handler));
 
     handler->super.on_req = on_req;
     handler->server = server;
@@ -160,6 +189,8 @@ void http_server_add_path(struct http_server *server, const char *path, bool com
     handler->path_len = strlen(path);
     handler->on_request = on_request;
     handler->context = context;
+    assert(server->path_count < HTTP_PATHS_MAX);
+    server->paths[server->path_count++] = handler;
     if (compress) {
         h2o_compress_args_t gzip = {.min_size = COMPRESS_MIN_BYTES};
         gzip.gzip.quality = COMPRESS_GZIP_QUALITY;
@@ -170,27 +201,29 @@ void http_server_add_path(struct http_server *server, const char *path, bool com
         http_access_register(pathconf);
 }
 
-static void on_sweep(h2o_timeout_entry_t *entry)
+static void on_sweep(void *server)
 {
-    struct http_server *server = H2O_STRUCT_FROM_MEMBER(struct http_server, sweep_entry, entry);
-
     http_connection_sweep(server);
-    h2o_timeout_link(server->context.loop, &server->sweep_timer, &server->sweep_entry);
 }
 
-void http_server_start(struct http_server *server, const struct http_server_options *options)
+static void on_resume(void *server)
+{
+    http_connection_resume(server);
+}
+
+int http_server_start(struct http_server *server, const struct http_server_options *options)
 {
     h2o_loop_t *loop = h2o_evloop_create();
+    int result;
 
     assert(options->listener_count <= HTTP_LISTENERS_MAX);
     h2o_context_init(&server->context, loop, &server->config);
     server->accept = (h2o_accept_ctx_t){.ctx = &server->context, .hosts = server->config.hosts};
-    h2o_timeout_init(loop, &server->resume_timer, ACCEPT_RESUME_MS);
-    server->resume_entry.cb = http_connection_on_resume;
-    h2o_timeout_init(loop, &server->sweep_timer, HTTP_SWEEP_MS);
-    server->sweep_entry.cb = on_sweep;
+    if ((result = http_timer_init(&server->sweep_timer, loop, on_sweep, server)) < 0 ||
+        (result = http_timer_init(&server->resume_timer, loop, on_resume, server)) < 0)
+        return result;
     server->now_ms = clock_monotonic_ms();
-    h2o_timeout_link(loop, &server->sweep_timer, &server->sweep_entry);
+    http_timer_set(&server->sweep_timer, HTTP_SWEEP_MS, HTTP_SWEEP_MS);
     for (uint32_t i = 0; i < options->listener_count; ++i) {
         h2o_socket_t *listener =
             h2o_evloop_socket_create(loop, options->listeners[i], H2O_SOCKET_FLAG_DONT_READ);
@@ -198,16 +231,24 @@ void http_server_start(struct http_server *server, const struct http_server_opti
         server->listeners[server->listener_count++] = listener;
         h2o_socket_read_start(listener, http_connection_on_accept);
     }
+    return 0;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 void http_server_drain(struct http_server *server, bool accept_waiting, uint64_t idle_ms,
                        uint64_t deadline_ms)
 {
     server->now_ms = clock_monotonic_ms();
-    server->drain_idle_at_ms = server->now_ms + idle_ms;
-    server->drain_deadline_ms = server->now_ms + deadline_ms;
+    if (!server->draining)
+        server->drain_idle_at_ms = server->drain_deadline_ms = UINT64_MAX;
     server->draining = true;
-    h2o_timeout_unlink(&server->resume_entry);
+    server->drain_idle_at_ms = earlier(server->drain_idle_at_ms, server->now_ms + idle_ms);
+    server->drain_deadline_ms = earlier(server->drain_deadline_ms, server->now_ms + deadline_ms);
+    http_timer_set(&server->resume_timer, 0, 0);
     for (uint32_t i = 0; i < server->listener_count; ++i) {
         if (accept_waiting)
             http_connection_accept_waiting(server, server->listeners[i],

@@ -10,10 +10,13 @@
 #include "http/cors.h"
 #include "http/exchange.h"
 #include "http/h2o.h"
+#include "http/timer.h"
 #include "scoreboard/scoreboard.h"
 
 /* Most listening sockets of one pool. */
-#define HTTP_LISTENERS_MAX 32
+#define HTTP_LISTENERS_MAX 64
+/* Most paths of one server. */
+#define HTTP_PATHS_MAX 32
 /* How often connections are swept, and so how late a limit of time may act. */
 #define HTTP_SWEEP_MS 250
 
@@ -30,6 +33,8 @@ struct http_server_options {
     uint32_t listener_count;
 };
 
+struct http_path;
+
 struct http_server {
     /* fixed after start */
     const struct settings *settings;
@@ -40,20 +45,21 @@ struct http_server {
     h2o_globalconf_t config;
     h2o_hostconf_t *host;
     h2o_accept_ctx_t accept;
+    struct http_path *paths[HTTP_PATHS_MAX];
+    uint32_t path_count;
 
     /* the loop's */
     h2o_context_t context;
     h2o_socket_t *listeners[HTTP_LISTENERS_MAX];
     uint32_t listener_count;
     struct request_id_source request_ids;
-    h2o_timeout_t sweep_timer;
-    h2o_timeout_entry_t sweep_entry;
-    h2o_timeout_t resume_timer;
-    h2o_timeout_entry_t resume_entry;
+    struct http_timer sweep_timer;
+    struct http_timer resume_timer;
     uint64_t now_ms; /* clock_monotonic_ms() at the last sweep */
     uint32_t connections;
     uint64_t accept_failed_ms; /* now_ms when accept last failed for want of something */
     bool accept_paused;
+    uint32_t accept_pause_ms;
     bool draining;
     uint64_t drain_idle_at_ms;
     uint64_t drain_deadline_ms;
@@ -68,12 +74,12 @@ int http_server_init(struct http_server *server, const struct http_server_option
 void http_server_add_path(struct http_server *server, const char *path, bool compress,
                           http_on_request *on_request, void *context);
 
-/* Begins to accept.  The loop is the caller's to run: server->context.loop. */
-void http_server_start(struct http_server *server, const struct http_server_options *options);
+/* Begins to accept.  The loop is the caller's to run: server->context.loop.  0 or -errno. */
+int http_server_start(struct http_server *server, const struct http_server_options *options);
 
 /* Stops accepting (after taking what already waits in the kernel, if the listeners are about to
  * close for good) and lets connections end: the next answer on each says close, idle ones are ended
- * after idle_ms, all after deadline_ms.  May be called again with other times. */
+ * after idle_ms, all after deadline_ms.  Of two calls the earlier times hold. */
 void http_server_drain(struct http_server *server, bool accept_waiting, uint64_t idle_ms,
                        uint64_t deadline_ms);
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ struct opening {
     const struct settings *settings;
     int64_t port;       /* as asked for */
     uint16_t real_port; /* the one in use; 0 until the kernel has chosen */
+    bool wildcard;      /* HOST has one: it covers every other address */
     char *error;
 };
 
@@ -53,7 +55,8 @@ void listener_adopt(struct listener_set *ret_adopted)
         if (equals == NULL || ret_adopted->count == LISTENERS_MAX)
             continue;
         *equals = '\0';
-        listener->fd = (int)strtonum(item, 3, INT32_MAX, &bad);
+        *listener = (struct listener){.fd = (int)strtonum(item, 3, INT32_MAX, &bad)};
+        listener->is_unix = strncmp(equals + 1, "unix:", 5) == 0;
         if (bad != NULL || fcntl(listener->fd, F_SETFD, FD_CLOEXEC) == -1)
             continue;
         (void)strlcpy(listener->key, equals + 1, sizeof(listener->key));
@@ -119,11 +122,23 @@ static int add(struct opening *opening, int fd, const char *key, const char *nam
     return 0;
 }
 
-/* A bound and listening TCP socket, or −1 with errno.  Accepted connections inherit its options. */
-static int bind_tcp(const struct opening *opening, const struct sockaddr *address, socklen_t len)
+/* Gives a bound socket what the settings say, and has it listen; also one that listens already.
+ * Accepted connections inherit the options.  false with errno. */
+static bool listen_tcp(const struct opening *opening, int fd)
+{
+    unsigned write_timeout_ms = (unsigned)opening->settings->write_timeout_ms;
+    int on = 1;
+
+    return setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &write_timeout_ms,
+                      sizeof(write_timeout_ms)) == 0 &&
+           setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) == 0 &&
+           listen(fd, (int)opening->settings->listen_backlog) == 0;
+}
+
+/* A bound TCP socket, or −1 with errno. */
+static int bind_tcp(const struct sockaddr *address, socklen_t len)
 {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    unsigned write_timeout_ms = (unsigned)opening->settings->write_timeout_ms;
     int on = 1, error;
 
     if (fd == -1)
@@ -131,10 +146,7 @@ static int bind_tcp(const struct opening *opening, const struct sockaddr *addres
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
         (address->sa_family != AF_INET6 ||
          setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0) &&
-        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &write_timeout_ms,
-                   sizeof(write_timeout_ms)) == 0 &&
-        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) == 0 &&
-        bind(fd, address, len) == 0 && listen(fd, (int)opening->settings->listen_backlog) == 0)
+        bind(fd, address, len) == 0)
         return fd;
     error = errno;
     close(fd);
@@ -164,10 +176,14 @@ static int open_tcp(struct opening *opening, struct sockaddr *address, socklen_t
     fd = take_adopted(opening->adopted, key);
     if (fd == -1) {
         set_port(address, opening->port == 0 ? opening->real_port : (uint16_t)opening->port);
-        fd = bind_tcp(opening, address, len);
+        fd = bind_tcp(address, len);
     }
     if (fd == -1)
         return fail(opening, key, errno);
+    if (!listen_tcp(opening, fd)) {
+        close(fd);
+        return fail(opening, key, errno);
+    }
     opening->real_port = bound_port(fd);
     print_address(address, len, opening->real_port, name);
     (void)snprintf(url, sizeof(url), "http://%s", name);
@@ -184,7 +200,10 @@ static int open_host(struct opening *opening, const char *host)
     if (result != 0) {
         (void)snprintf(opening->error, SETTINGS_ERROR_MAX, "cannot listen on HOST %s: %s", host,
                        gai_strerror(result));
-        return TICKETD_INVALID;
+        /* what may heal by itself is not the configuration's fault */
+        return result == EAI_AGAIN || result == EAI_SYSTEM || result == EAI_MEMORY
+                   ? -EAGAIN
+                   : TICKETD_INVALID;
     }
     for (at = found; at != NULL && result == 0; at = at->ai_next)
         if (at->ai_family == AF_INET || at->ai_family == AF_INET6)
@@ -208,34 +227,36 @@ static int open_pair(struct opening *opening, const char *host, const char *coun
     return result;
 }
 
-/* Whether somebody listens on that unix socket. */
-static bool is_alive(const struct sockaddr_un *address)
+/* Whether there is a unix socket that nobody listens on.  errno is EADDRINUSE if not. */
+static bool is_left_behind(const struct sockaddr_un *address)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool alive;
+    struct stat status;
+    bool left;
 
     if (fd == -1)
-        return true;
-    alive = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
-            errno != ECONNREFUSED;
+        return false;
+    left = lstat(address->sun_path, &status) == 0 && S_ISSOCK(status.st_mode) &&
+           connect(fd, (const struct sockaddr *)address, sizeof(*address)) == -1 &&
+           errno == ECONNREFUSED;
     close(fd);
-    return alive;
+    errno = EADDRINUSE;
+    return left;
 }
 
-static int bind_unix(const struct opening *opening, const struct sockaddr_un *address)
+static int bind_unix(const struct sockaddr_un *address)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error;
 
     if (fd == -1)
         return -1;
     if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) == -1) {
-        /* what a killed server left behind is replaced, a living one is not */
-        if (errno != EADDRINUSE || is_alive(address) || unlink(address->sun_path) == -1 ||
+        /* what a killed server left behind is replaced; a living one, or another file, is not */
+        if (errno != EADDRINUSE || !is_left_behind(address) || unlink(address->sun_path) == -1 ||
             bind(fd, (const struct sockaddr *)address, sizeof(*address)) == -1)
             goto Fail;
     }
-    if (listen(fd, (int)opening->settings->listen_backlog) == 0)
-        return fd;
+    return fd;
 Fail:
     error = errno;
     close(fd);
@@ -255,10 +276,31 @@ static int open_unix(struct opening *opening, const char *path)
     (void)strlcpy(address.sun_path, path, sizeof(address.sun_path));
     fd = take_adopted(opening->adopted, key);
     if (fd == -1)
-        fd = bind_unix(opening, &address);
+        fd = bind_unix(&address);
     if (fd == -1)
         return fail(opening, key, errno);
+    if (listen(fd, (int)opening->settings->listen_backlog) == -1) {
+        close(fd);
+        return fail(opening, key, errno);
+    }
     return add(opening, fd, key, key, true);
+}
+
+static bool is_wildcard(const char *host)
+{
+    return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+static bool has_wildcard(const char *hosts)
+{
+    const char *cursor = hosts, *item;
+    struct endpoint endpoint;
+    size_t len;
+
+    while (settings_list_next(&cursor, &item, &len))
+        if (endpoint_parse_address(item, len, &endpoint) == 0 && is_wildcard(endpoint.host))
+            return true;
+    return false;
 }
 
 static int open_item(struct opening *opening, const char *item, size_t len)
@@ -269,6 +311,10 @@ static int open_item(struct opening *opening, const char *item, size_t len)
         return fail(opening, item, EINVAL); /* settings_load has checked it */
     if (endpoint.kind == ENDPOINT_UNIX)
         return open_unix(opening, endpoint.host);
+    if (opening->wildcard && !is_wildcard(endpoint.host)) {
+        log_info("HOST %s is covered by the wildcard", endpoint.host);
+        return 0;
+    }
     if (strcmp(endpoint.host, "0.0.0.0") == 0)
         return open_pair(opening, "0.0.0.0", "::");
     if (strcmp(endpoint.host, "::") == 0)
@@ -298,8 +344,12 @@ int listener_open(struct listener_set *ret_set, const struct settings *settings,
     int result = -EADDRINUSE;
 
     for (int tries = 0; tries < SAME_PORT_TRIES && result == -EADDRINUSE; ++tries) {
-        struct opening opening = {
-            .set = &set, .adopted = adopted, .settings = settings, .port = port, .error = error};
+        struct opening opening = {.set = &set,
+                                  .adopted = adopted,
+                                  .settings = settings,
+                                  .port = port,
+                                  .wildcard = has_wildcard(settings->host),
+                                  .error = error};
         result = open_all(&opening);
         if (port != 0)
             break;

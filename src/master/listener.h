@@ -8,7 +8,8 @@
 
 #include "config/settings.h"
 
-#define LISTENERS_MAX 32
+/* Twice what HOST may list: localhost and wildcards are two each. */
+#define LISTENERS_MAX 64
 /* Room for "[address%scope]:port" or "unix:/path". */
 #define LISTENER_NAME_MAX 128
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -26,8 +27,10 @@
 
 /* Descriptors a worker needs besides its connections. */
 #define DESCRIPTORS_SPARE 64
-/* How long files must be quiet before a change of them is acted upon. */
+/* How long after the first event of a folder its files are looked at. */
 #define WATCH_QUIET_MS 200
+/* A second SIGTERM or SIGINT so soon after the first one is the same wish. */
+#define STOP_REPEAT_MS 500
 
 enum ending {
     ENDING_NONE = 0,
@@ -49,6 +52,7 @@ struct master {
     int signals; /* signalfd */
     int bell;    /* eventfd: a child's state has changed */
     enum ending ending;
+    uint64_t stopped_ms; /* when the stop began */
     bool told_ready;
     uint64_t watch_at_ms; /* when to look at watched files; 0: nothing moved */
     int exit_status;
@@ -70,21 +74,35 @@ static uint32_t worker_count(const struct settings *settings)
     return count < POOL_WORKERS_MAX ? count : POOL_WORKERS_MAX;
 }
 
-/* Every worker may come to hold all connections, when the others are being replaced. */
+/* Every worker may come to hold all connections, when the others are being replaced.  false with
+ * one line in `error`. */
+static bool descriptors_suffice(const struct settings *settings, char error[SETTINGS_ERROR_MAX])
+{
+    struct rlimit limit = {.rlim_max = 0};
+
+    (void)getrlimit(RLIMIT_NOFILE, &limit); /* cannot fail for this resource */
+    if (limit.rlim_max >= (rlim_t)settings->max_connections + DESCRIPTORS_SPARE)
+        return true;
+    (void)snprintf(error, SETTINGS_ERROR_MAX,
+                   "MAX_CONNECTIONS: %" PRId64
+                   " is not allowed: a process may open %ju files here, "
+                   "which leaves %jd connections; lower it or raise LimitNOFILE",
+                   settings->max_connections, (uintmax_t)limit.rlim_max,
+                   (intmax_t)limit.rlim_max - DESCRIPTORS_SPARE);
+    return false;
+}
+
 static int raise_descriptor_limit(const struct settings *settings)
 {
-    rlim_t wanted = (rlim_t)settings->max_connections + DESCRIPTORS_SPARE;
+    char error[SETTINGS_ERROR_MAX];
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-        return -errno;
-    if (limit.rlim_max < wanted) {
-        log_critical("MAX_CONNECTIONS: %" PRId64 " is not allowed: a process may open %ju files "
-                     "here, which leaves %jd connections; lower it or raise LimitNOFILE",
-                     settings->max_connections, (uintmax_t)limit.rlim_max,
-                     (intmax_t)limit.rlim_max - DESCRIPTORS_SPARE);
+    if (!descriptors_suffice(settings, error)) {
+        log_critical("%s", error);
         return TICKETD_INVALID;
     }
+    if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+        return -errno;
     limit.rlim_cur = limit.rlim_max;
     return setrlimit(RLIMIT_NOFILE, &limit) == -1 ? -errno : 0;
 }
@@ -98,6 +116,8 @@ static void block_signals(sigset_t *ret_set)
         sigaddset(ret_set, signals[i]);
     (void)sigprocmask(SIG_BLOCK, ret_set, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
+    /* inherited as ignored, the kernel would reap children and tell nobody */
+    (void)signal(SIGCHLD, SIG_DFL);
 }
 
 static int open_descriptors(struct master *master)
@@ -205,9 +225,11 @@ static void on_ignored(void *context, const char *name)
 static void reload(struct master *master)
 {
     char error[SETTINGS_ERROR_MAX];
+    struct settings_input input = *master->options->input;
     struct settings fresh;
 
-    if (settings_load(&fresh, master->options->input, error) != 0) {
+    input.environment = environ; /* it may have moved since the start */
+    if (settings_load(&fresh, &input, error) != 0 || !descriptors_suffice(&fresh, error)) {
         log_error("reload refused, nothing is changed: %s", error);
         return;
     }
@@ -219,7 +241,11 @@ static void reload(struct master *master)
 
 static void stop(struct master *master, const char *why)
 {
+    uint64_t now_ms = clock_monotonic_ms();
+
     if (master->ending == ENDING_STOP) {
+        if (now_ms - master->stopped_ms < STOP_REPEAT_MS)
+            return; /* one wish, told to the process and to its group */
         log_warning("%s again: not waiting any longer", why);
         pool_kill(&master->pool);
         return;
@@ -229,7 +255,8 @@ static void stop(struct master *master, const char *why)
     rehearsal_cancel(&master->rehearsal);
     /* First, so that new clients are refused rather than left waiting for nobody. */
     listener_close(&master->listeners);
-    pool_stop(&master->pool, clock_monotonic_ms());
+    master->stopped_ms = now_ms;
+    pool_stop(&master->pool, now_ms);
 }
 
 static void begin_restart(struct master *master)
@@ -295,7 +322,7 @@ static void on_signals(struct master *master)
     }
 }
 
-static void on_watch(struct master *master, uint64_t now_ms)
+static void on_watch(struct master *master)
 {
     int result;
 
@@ -309,7 +336,11 @@ static void on_watch(struct master *master, uint64_t now_ms)
         errno = -result;
         log_error("not restarted, the new binary does not run: %m");
     }
-    (void)now_ms;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 static uint64_t tick(struct master *master, uint64_t now_ms)
@@ -317,11 +348,12 @@ static uint64_t tick(struct master *master, uint64_t now_ms)
     uint64_t wake_ms = pool_tick(&master->pool, now_ms);
 
     if (master->watch_at_ms != 0 && now_ms >= master->watch_at_ms)
-        on_watch(master, now_ms);
-    if (master->watch_at_ms != 0 && master->watch_at_ms < wake_ms)
-        wake_ms = master->watch_at_ms;
+        on_watch(master);
+    if (master->watch_at_ms != 0)
+        wake_ms = earlier(wake_ms, master->watch_at_ms);
+    wake_ms = earlier(wake_ms, rehearsal_tick(&master->rehearsal, now_ms));
     if (!master->told_ready && pool_ready(&master->pool)) {
-        master->told_ready = master->pool.ever_ready = true;
+        master->told_ready = true;
         log_info("ready: %" PRIu32 " workers serve", master->pool.worker_count);
     }
     if (master->pool.stillborn && master->ending == ENDING_NONE) {
@@ -351,7 +383,8 @@ static void wait_for_events(struct master *master, uint64_t wake_ms)
         (void)eventfd_read(master->bell, &rung);
     if (fds[2].revents != 0) {
         watch_clear(&master->watch);
-        master->watch_at_ms = clock_monotonic_ms() + WATCH_QUIET_MS;
+        if (master->watch_at_ms == 0)
+            master->watch_at_ms = clock_monotonic_ms() + WATCH_QUIET_MS;
     }
 }
 

@@ -90,13 +90,11 @@ static void kill_child(struct child *child)
     child->killed = true;
 }
 
-static void note_death(struct pool *pool, const struct child *child, uint64_t now_ms)
+/* Puts off the next start in that place, longer each time.  Returns by how much. */
+static uint64_t back_off(struct place *place, uint64_t now_ms)
 {
-    struct place *place = &pool->places[child->index];
     uint64_t delay_ms = 0;
 
-    if (now_ms - child->began_ms >= POOL_SETTLED_MS)
-        place->deaths = 0;
     if (place->deaths > 0) {
         unsigned doublings = place->deaths - 1 < 16 ? place->deaths - 1 : 16;
         delay_ms = (uint64_t)POOL_BACKOFF_FIRST_MS << doublings;
@@ -104,7 +102,18 @@ static void note_death(struct pool *pool, const struct child *child, uint64_t no
     }
     ++place->deaths;
     place->restart_at_ms = now_ms + delay_ms;
-    if (!pool->ever_ready && place->deaths >= POOL_STILLBORN_MAX)
+    return delay_ms;
+}
+
+static void note_death(struct pool *pool, const struct child *child, uint64_t now_ms)
+{
+    struct place *place = &pool->places[child->index];
+    uint64_t delay_ms;
+
+    if (child->served && now_ms - child->began_ms >= POOL_SETTLED_MS)
+        place->deaths = 0;
+    delay_ms = back_off(place, now_ms);
+    if (!pool->ever_served && place->deaths >= POOL_STILLBORN_MAX)
         pool->stillborn = true;
     else
         log_info("worker %" PRIu32 " starts again in %" PRIu64 " ms", child->index, delay_ms);
@@ -132,7 +141,9 @@ bool pool_reaped(struct pool *pool, pid_t pid, int status, uint64_t now_ms)
         if (child->state == CHILD_INCOMING && !pool->stopping) {
             log_error("reload given up: the new worker %" PRIu32 " died; the old ones go on",
                       child->index);
-            pool->rolling = false;
+            pool->rolling = pool->roll_again; /* with a newer configuration, perhaps a good one */
+            pool->roll_again = false;
+            pool->roll_index = 0;
         }
         if (child->state == CHILD_CURRENT && !pool->stopping)
             note_death(pool, child, now_ms);
@@ -160,9 +171,15 @@ static uint64_t fill_places(struct pool *pool, uint64_t now_ms)
         if (now_ms < place->restart_at_ms)
             wake_ms = earlier(wake_ms, place->restart_at_ms);
         else if (!start_child(pool, CHILD_CURRENT, index, now_ms))
-            wake_ms = earlier(wake_ms, now_ms + POOL_BACKOFF_FIRST_MS);
+            wake_ms = earlier(wake_ms, now_ms + back_off(place, now_ms));
     }
     return wake_ms;
+}
+
+static void retire(struct pool *pool, struct child *child, uint64_t now_ms)
+{
+    child->state = CHILD_RETIRING;
+    child->kill_at_ms = now_ms + (uint64_t)pool->heritage.settings->shutdown_timeout_ms;
 }
 
 static void promote(struct pool *pool, struct child *incoming, uint64_t now_ms)
@@ -173,34 +190,49 @@ static void promote(struct pool *pool, struct child *incoming, uint64_t now_ms)
     pool->places[incoming->index].deaths = 0;
     if (old == NULL)
         return;
-    old->state = CHILD_RETIRING;
-    old->kill_at_ms = now_ms + (uint64_t)pool->heritage.settings->shutdown_timeout_ms;
+    retire(pool, old, now_ms);
     (void)kill(old->pid, WORKER_SIGNAL_ROLL);
 }
 
-/* Moves a reload on: at most one worker comes in at a time. */
-static uint64_t roll(struct pool *pool, uint64_t now_ms)
+/* Whether a worker that was told to drain may not have read that yet. */
+static bool is_retiring_deaf(const struct pool *pool)
 {
-    struct child *incoming;
+    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot)
+        if (pool->children[slot].state == CHILD_RETIRING && is_serving(pool, &pool->children[slot]))
+            return true;
+    return false;
+}
 
-    if (!pool->rolling)
-        return UINT64_MAX;
-    incoming = find(pool, CHILD_INCOMING, pool->roll_index);
-    if (incoming == NULL) {
-        /* without a slot: wait until one that drains has gone; its death wakes the master */
-        (void)start_child(pool, CHILD_INCOMING, pool->roll_index, now_ms);
-        return now_ms + POOL_BACKOFF_FIRST_MS;
-    }
-    if (!is_serving(pool, incoming))
-        return UINT64_MAX; /* the bell tells when; one that never serves is killed, which ends this
-                            */
-    promote(pool, incoming, now_ms);
-    if (++pool->roll_index < pool->worker_count)
-        return now_ms;
+static void finish_roll(struct pool *pool)
+{
     log_info("reload done");
     pool->roll_index = 0;
     pool->rolling = pool->roll_again;
     pool->roll_again = false;
+}
+
+/* Moves a reload on: at most one worker comes in at a time, and none before the last one that went
+ * has stopped accepting.  The bell and SIGCHLD wake the master for what is waited for here. */
+static uint64_t roll(struct pool *pool, uint64_t now_ms)
+{
+    struct child *incoming;
+
+    if (!pool->rolling || is_retiring_deaf(pool))
+        return UINT64_MAX;
+    if (pool->roll_index == pool->worker_count) {
+        finish_roll(pool);
+        return now_ms;
+    }
+    incoming = find(pool, CHILD_INCOMING, pool->roll_index);
+    if (incoming == NULL) {
+        /* without a slot: wait until one that drains has gone */
+        (void)start_child(pool, CHILD_INCOMING, pool->roll_index, now_ms);
+        return now_ms + POOL_BACKOFF_FIRST_MS;
+    }
+    if (!is_serving(pool, incoming))
+        return UINT64_MAX; /* one that never serves is killed, which ends this */
+    promote(pool, incoming, now_ms);
+    ++pool->roll_index;
     return now_ms;
 }
 
@@ -221,6 +253,12 @@ static void watch_child(struct pool *pool, struct child *child, uint64_t slept_m
 
     child->still_ms = beat == child->heartbeat ? child->still_ms + slept_ms : 0;
     child->heartbeat = beat;
+    if (is_serving(pool, child))
+        child->served = pool->ever_served = true;
+    /* told to end by somebody else: its place is free for another */
+    if (child->state == CHILD_CURRENT && !pool->stopping &&
+        scoreboard_state(slot_of(pool, child)) == SCOREBOARD_DRAINING)
+        retire(pool, child, now_ms);
     fault = child->killed ? NULL : judge_child(pool, child, now_ms);
     if (fault == NULL)
         return;

@@ -30,7 +30,8 @@
 /* The delay after the second death in a row, doubled with each further one, at most the last. */
 #define POOL_BACKOFF_FIRST_MS 100
 #define POOL_BACKOFF_MAX_MS   10000
-/* So many deaths before the pool ever served, and the master gives up. */
+/* So many deaths in one place before any worker of the pool ever served, and the master gives up.
+ */
 #define POOL_STILLBORN_MAX 5
 /* Time for a new child to serve. */
 #define POOL_START_TIMEOUT_MS 10000
@@ -50,6 +51,7 @@ struct child {
     uint32_t index;      /* which of the pool */
     uint64_t began_ms;   /* when it was forked */
     uint64_t kill_at_ms; /* 0: never */
+    bool served;         /* it was seen serving */
     bool killed;         /* SIGKILL is sent, it is about to be reaped */
     uint64_t heartbeat;  /* as last seen */
     uint64_t still_ms;   /* for how long it has not moved, as far as the master was awake to see */
@@ -72,7 +74,7 @@ struct pool {
     struct child children[POOL_SLOTS(POOL_WORKERS_MAX)]; /* by slot of the scoreboard */
     struct place places[POOL_WORKERS_MAX];
     uint64_t watched_ms; /* when the children were last looked at */
-    bool ever_ready;
+    bool ever_served;
     bool stopping;
     bool stillborn;      /* the pool cannot live */
     bool rolling;        /* a reload is under way */

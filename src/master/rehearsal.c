@@ -9,12 +9,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "util/clock.h"
 #include "util/log.h"
 
 /* Longest part of its words that is repeated in the log. */
 #define OUTPUT_MAX 512
-/* Seconds after which SIGALRM ends one that hangs. */
-#define REHEARSAL_SECONDS 10
+/* One that takes longer is ended. */
+#define REHEARSAL_TIMEOUT_MS 10000
 
 extern char **environ;
 
@@ -49,9 +50,12 @@ int rehearsal_start(struct rehearsal *rehearsal, const char *binary, char *const
     while (arguments[count] != NULL)
         ++count;
     with_check = calloc(count + 2, sizeof(*with_check));
-    if (with_check == NULL || pipe2(ends, O_CLOEXEC | O_NONBLOCK) == -1) {
+    if (with_check == NULL)
+        return -ENOMEM;
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) == -1) {
+        result = -errno;
         free(with_check);
-        return -errno;
+        return result;
     }
     memcpy(with_check, arguments, count * sizeof(*with_check));
     with_check[count] = (char[]){"--check-config"};
@@ -60,6 +64,7 @@ int rehearsal_start(struct rehearsal *rehearsal, const char *binary, char *const
     free(with_check);
     if (result == 0) {
         rehearsal->output = ends[0];
+        rehearsal->kill_at_ms = clock_monotonic_ms() + REHEARSAL_TIMEOUT_MS;
     } else {
         close(ends[0]);
         rehearsal->pid = 0;
@@ -90,8 +95,19 @@ void rehearsal_cancel(struct rehearsal *rehearsal)
 {
     if (rehearsal->pid == 0)
         return;
-    (void)kill(rehearsal->pid, SIGKILL);
-    (void)waitpid(rehearsal->pid, NULL, 0);
+    (void)kill(rehearsal->pid, SIGKILL); /* reaped as nobody's child */
     close(rehearsal->output);
     rehearsal->pid = 0;
+}
+
+uint64_t rehearsal_tick(struct rehearsal *rehearsal, uint64_t now_ms)
+{
+    if (rehearsal->pid == 0)
+        return UINT64_MAX;
+    if (now_ms >= rehearsal->kill_at_ms) {
+        log_error("the new binary takes too long to judge its configuration; ending it");
+        (void)kill(rehearsal->pid, SIGKILL);
+        rehearsal->kill_at_ms = UINT64_MAX;
+    }
+    return rehearsal->kill_at_ms;
 }

@@ -31,11 +31,11 @@ enum scoreboard_state {
 
 /* What a worker counts, in table order; the names are those of the metrics to come. */
 #define SCOREBOARD_COUNTERS(X)                                                                     \
-    X(requests)     /* requests that reached the routes */                                         \
+    X(requests)     /* requests whose head was read */                                             \
     X(sales)        /* sales that succeeded */                                                     \
     X(tickets_sold) /* tickets in those sales */                                                   \
     X(sold_out)     /* sales answered with too little stock */                                     \
-    X(refused)      /* sales answered with a 503 */                                                \
+    X(refused)      /* requests answered because the stock could not */                            \
     X(accepted)     /* connections accepted */                                                     \
     X(log_dropped)  /* log lines dropped because the log was blocked */
 

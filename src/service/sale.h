@@ -29,8 +29,9 @@ struct sale_reply {
 struct sale_call;
 typedef void sale_on_reply(struct sale_call *call, const struct sale_reply *reply);
 
-/* One sale under way; the caller owns it, zeroes it first, and keeps it in place until on_reply ran
- * or sale_cancel returned.  The rules of vacancy_client.h for completion and cancelling hold. */
+/* One sale under way; the caller owns it, makes it idle first (vacancy.pending = NULL), and keeps
+ * it in place until on_reply ran or sale_cancel returned.  The rules of vacancy_client.h for
+ * completion and cancelling hold. */
 struct sale_call {
     struct vacancy_call vacancy;
     sale_on_reply *on_reply;

@@ -17,7 +17,7 @@
 
 /* How long before SHUTDOWN_TIMEOUT a worker gives up on what is still open: the master ends those
  * that are left at the time-out itself. */
-#define DRAIN_MARGIN_MS 200
+#define DRAIN_MARGIN_MS (2 * HTTP_SWEEP_MS)
 
 struct worker {
     const struct heritage *heritage;
@@ -99,7 +99,8 @@ static int set_up(struct worker *worker, const struct heritage *heritage)
         return result;
     vacancy_local_init(&worker->vacancy, &worker->stock);
     router_init(&worker->router, &worker->server, heritage->role, &worker->vacancy.client);
-    http_server_start(&worker->server, &options);
+    if ((result = http_server_start(&worker->server, &options)) < 0)
+        return result;
     return open_signals(worker);
 }
 

@@ -1,0 +1,23 @@
+/* A timer of a worker's loop that runs on the monotonic clock.  libh2o's own timers follow the wall
+ * clock: when somebody sets it back they stand still, and when it jumps forward they all fire. */
+#ifndef TICKETD_HTTP_TIMER_H
+#define TICKETD_HTTP_TIMER_H
+
+#include <stdint.h>
+
+#include "http/h2o.h"
+
+struct http_timer {
+    h2o_socket_t *sock; /* a timerfd in the loop */
+    void (*on_time)(void *context);
+    void *context;
+};
+
+/* Joins the loop, not set yet.  `timer` stays in place as long as the loop.  0 or -errno. */
+int http_timer_init(struct http_timer *timer, h2o_loop_t *loop, void (*on_time)(void *context),
+                    void *context);
+
+/* Fires in first_ms and then every every_ms; every_ms 0: once; first_ms 0: not at all. */
+void http_timer_set(struct http_timer *timer, uint32_t first_ms, uint32_t every_ms);
+
+#endif
