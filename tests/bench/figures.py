@@ -7,8 +7,12 @@ def summary(values):
     """Median, extremes, and the spread: (max - min) / median."""
     middle = statistics.median(values)
     low, high = min(values), max(values)
-    return {"median": middle, "min": low, "max": high,
-            "spread": (high - low) / middle if middle else 0.0}
+    return {
+        "median": middle,
+        "min": low,
+        "max": high,
+        "spread": (high - low) / middle if middle else 0.0,
+    }
 
 
 def round_ratios(numerators, denominators):

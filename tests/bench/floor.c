@@ -15,7 +15,7 @@ uint16_t floor_port_argument(int argc, char **argv)
     if (argc == 2)
         port = strtonum(argv[1], 0, UINT16_MAX, &problem);
     if (argc != 2 || problem != NULL) {
-        fprintf(stderr, "usage: %s PORT    (0 lets the kernel choose)\n", argv[0]);
+        (void)fprintf(stderr, "usage: %s PORT    (0 lets the kernel choose)\n", argv[0]);
         exit(2);
     }
     return (uint16_t)port;
@@ -43,6 +43,7 @@ int floor_listen(uint16_t port)
     if (getsockname(fd, (struct sockaddr *)&address, &address_size) != 0)
         err(1, "getsockname");
     printf("listening on 127.0.0.1:%u\n", ntohs(address.sin_port));
-    fflush(stdout);
+    if (fflush(stdout) != 0)
+        err(1, "stdout");
     return fd;
 }

@@ -90,7 +90,8 @@ int main(int argc, char **argv)
     int fd = floor_listen(floor_port_argument(argc, argv));
     h2o_socket_t *listener;
 
-    signal(SIGPIPE, SIG_IGN);
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+        err(1, "signal");
     configure();
     h2o_context_init(&context, h2o_evloop_create(), &config);
     accept_context.ctx = &context;

@@ -1,4 +1,4 @@
-"""Load: wrk for rates and latencies, a lockstep client where the number of requests must be exact."""
+"""Load: wrk for rates and latencies, a lockstep client where requests must be counted exactly."""
 
 import os
 import pathlib
@@ -26,8 +26,9 @@ def wrk_command(port, request, seconds, connections=CONNECTIONS):
 def parse_wrk(output):
     for line in output.splitlines():
         if line.startswith("bench-result "):
-            return {name: int(value) for name, value in
-                    (word.split("=") for word in line.split()[1:])}
+            return {
+                name: int(value) for name, value in (word.split("=") for word in line.split()[1:])
+            }
     raise BenchError("wrk printed no result:\n" + output)
 
 
@@ -41,7 +42,7 @@ def wrk(port, request, seconds, cpus, connections=CONNECTIONS):
 
 def lockstep(port, request, count, connections=CONNECTIONS):
     """Exactly `count` requests (a multiple of `connections`): one on every connection, then all
-    their answers, and again.  The server so meets as many ready connections at once as under wrk."""
+    their answers, and again.  So the server meets as many ready connections as under wrk."""
     if count % connections:
         raise ValueError("count must be a multiple of the number of connections")
     opened = []

@@ -60,28 +60,63 @@ def _run_one(name, server_entry, count, bench):
             _close(connections)
         after = _measure_all(server)
     cost = (held[worker]["private"] - before[worker]["private"]) * 1024 / count
-    return {"server": name, "worker": worker, "after_load": before, "with_idle": held,
-            "after_close": after, "bytes_per_connection": cost}
+    return {
+        "server": name,
+        "worker": worker,
+        "after_load": before,
+        "with_idle": held,
+        "after_close": after,
+        "bytes_per_connection": cost,
+    }
 
 
 def _print_processes(result):
     report.table(
-        [f"{result['server']}: after load, KiB", "private", "of it in shared maps", "PSS", "RSS", "goal"],
-        [[m["title"], m["private"], m["shared_maps"], m["pss"], m["rss"],
-          report.goal(m["private"], WORKER_GOAL_KIB) if pid == result["worker"] else ""]
-         for pid, m in result["after_load"].items()],
-    )  # fmt: skip
+        [
+            f"{result['server']}: after load, KiB",
+            "private",
+            "of it in shared maps",
+            "PSS",
+            "RSS",
+            "goal",
+        ],
+        [
+            [
+                m["title"],
+                m["private"],
+                m["shared_maps"],
+                m["pss"],
+                m["rss"],
+                report.goal(m["private"], WORKER_GOAL_KIB) if pid == result["worker"] else "",
+            ]
+            for pid, m in result["after_load"].items()
+        ],
+    )
 
 
 def _print_connections(results, count):
     report.table(
-        [f"{count} idle connections", "private before KiB", "with them", "after close",
-         "bytes each", "goal"],
-        [[r["server"], *(r[when][r["worker"]]["private"]
-                         for when in ("after_load", "with_idle", "after_close")),
-          f"{r['bytes_per_connection']:.0f}",
-          report.goal(r["bytes_per_connection"], CONNECTION_GOAL_BYTES)] for r in results],
-    )  # fmt: skip
+        [
+            f"{count} idle connections",
+            "private before KiB",
+            "with them",
+            "after close",
+            "bytes each",
+            "goal",
+        ],
+        [
+            [
+                r["server"],
+                *(
+                    r[when][r["worker"]]["private"]
+                    for when in ("after_load", "with_idle", "after_close")
+                ),
+                f"{r['bytes_per_connection']:.0f}",
+                report.goal(r["bytes_per_connection"], CONNECTION_GOAL_BYTES),
+            ]
+            for r in results
+        ],
+    )
 
 
 def run(bench):
@@ -97,8 +132,10 @@ def run(bench):
             continue
         results.append(_run_one(name, entry, count, bench))
         _print_processes(results[-1])
-    say("Private: Private_Clean + Private_Dirty of smaps_rollup; the kernel's socket buffers are "
-        "not in it. Cost: what the worker's private memory grew by, divided.")
+    say(
+        "Private: Private_Clean + Private_Dirty of smaps_rollup; the kernel's socket buffers are "
+        "not in it. Cost: what the worker's private memory grew by, divided."
+    )
     say()
     _print_connections(results, count)
     return {"idle_connections": count, "servers": results}

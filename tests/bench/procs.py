@@ -1,4 +1,4 @@
-"""Processes: start them pinned, read what the kernel knows about them, end them whatever happens."""
+"""Processes: start them pinned, read what the kernel knows of them, end them whatever happens."""
 
 import contextlib
 import ctypes
@@ -166,6 +166,17 @@ def _prepare_child(cpus):
     return prepare
 
 
+def _kill_group(process):
+    """Kills what is left of the session and waits until it is gone (or only zombies are left)."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for _ in range(100):
+            os.killpg(process.pid, 0)
+            time.sleep(0.01)
+    process.wait()
+
+
 class Started:
     """Processes started together; leaving the `with` block ends them and everything they forked."""
 
@@ -206,7 +217,7 @@ class Started:
 
     def stop(self):
         """SIGTERM, time to end, SIGKILL to what is left; a second Ctrl-C does not cut it short."""
-        main = signal.getsignal(signal.SIGINT)
+        on_interrupt = signal.getsignal(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             for process in reversed(self.processes):
@@ -216,12 +227,10 @@ class Started:
             for process in self.processes:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(max(0.0, deadline - time.monotonic()))
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                _kill_group(process)
             self.processes = []
         finally:
-            signal.signal(signal.SIGINT, main)
+            signal.signal(signal.SIGINT, on_interrupt)
 
 
 def run(command, timeout_s, cpus=None, environment=None):

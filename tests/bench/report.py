@@ -64,8 +64,12 @@ def _cpu_model():
 
 
 def _build_options(build):
-    done = subprocess.run(["meson", "introspect", "--buildoptions", str(build)],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["meson", "introspect", "--buildoptions", str(build)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
         return "unknown"
     values = {option["name"]: option["value"] for option in json.loads(done.stdout)}

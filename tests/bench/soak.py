@@ -1,7 +1,7 @@
 """Memory over minutes of mixed load: flat, or not.
 
-wrk keeps the server busy with a rotation of good and bad requests; threads here add what wrk cannot:
-clients that dribble, that go away in the middle, that open and close."""
+wrk keeps the server busy with a rotation of good and bad requests; threads here add what wrk
+cannot: clients that dribble, that go away in the middle, that open and close."""
 
 import collections
 import contextlib
@@ -84,7 +84,9 @@ class Clients:
             with Connection(self.port) as connection:
                 connection.sock.sendall(whole[:size])
                 # Linger 0: closing sends a reset.
-                connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.sock.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
             self._note("abandon")
             self.over.wait(0.02)
 
@@ -109,8 +111,15 @@ class Clients:
 
 
 def _wrk_command(port, seconds):
-    return ["wrk", "-t1", f"-c{MIXED_CONNECTIONS}", f"-d{seconds}s", "-s", os.path.relpath(MIXED),
-            f"http://127.0.0.1:{port}"]  # fmt: skip
+    return [
+        "wrk",
+        "-t1",
+        f"-c{MIXED_CONNECTIONS}",
+        f"-d{seconds}s",
+        "-s",
+        os.path.relpath(MIXED),
+        f"http://127.0.0.1:{port}",
+    ]
 
 
 def _sample(pids):
@@ -146,16 +155,23 @@ def judge(times, values):
     first, last = statistics.median(values[:tail]), statistics.median(values[-tail:])
     per_second = figures.slope(times, values)
     growth = per_second * (times[-1] - times[0])
-    return {"start": first, "end": last, "per_hour": per_second * 3600, "growth": growth,
-            "flat": growth <= max(FLAT_KIB, FLAT_SHARE * first)}
+    return {
+        "start": first,
+        "end": last,
+        "per_hour": per_second * 3600,
+        "growth": growth,
+        "flat": growth <= max(FLAT_KIB, FLAT_SHARE * first),
+    }
 
 
 def _judge_all(pids, samples):
     times = [at for at, _ in samples]
     results = []
     for pid in pids:
-        verdict = {key: judge(times, [found[pid][key] for _, found in samples])
-                   for key in ("private", "pss", "fds")}
+        verdict = {
+            key: judge(times, [found[pid][key] for _, found in samples])
+            for key in ("private", "pss", "fds")
+        }
         results.append({"pid": pid, "title": procs.title(pid), **verdict})
     return results
 
@@ -164,12 +180,33 @@ def _print_results(results):
     lines = []
     for result in results:
         private, pss, fds = result["private"], result["pss"], result["fds"]
-        lines.append([result["title"], f"{private['start']:.0f}", f"{private['end']:.0f}",
-                      f"{private['per_hour']:+.0f}", "flat" if private["flat"] else "GROWS",
-                      f"{pss['start']:.0f}", f"{pss['end']:.0f}", f"{fds['start']:.0f}",
-                      f"{fds['end']:.0f}"])  # fmt: skip
-    report.table(["process", "private KiB: start", "end", "per hour", "verdict", "PSS start", "end",
-                  "fds start", "end"], lines)
+        lines.append(
+            [
+                result["title"],
+                f"{private['start']:.0f}",
+                f"{private['end']:.0f}",
+                f"{private['per_hour']:+.0f}",
+                "flat" if private["flat"] else "GROWS",
+                f"{pss['start']:.0f}",
+                f"{pss['end']:.0f}",
+                f"{fds['start']:.0f}",
+                f"{fds['end']:.0f}",
+            ]
+        )
+    report.table(
+        [
+            "process",
+            "private KiB: start",
+            "end",
+            "per hour",
+            "verdict",
+            "PSS start",
+            "end",
+            "fds start",
+            "end",
+        ],
+        lines,
+    )
 
 
 def run(bench):
@@ -179,8 +216,10 @@ def run(bench):
         say(f"left out: {missing} is missing")
         return {}
     seconds = max(10, round(bench.minutes * 60))
-    say(f"{seconds} s of mixed load: wrk with {MIXED_CONNECTIONS} connections, {SLOW_CLIENTS} slow "
-        "clients, one that abandons, one that opens and closes.")
+    say(
+        f"{seconds} s of mixed load: wrk with {MIXED_CONNECTIONS} connections, {SLOW_CLIENTS} slow "
+        "clients, one that abandons, one that opens and closes."
+    )
     with running(entry, bench) as server, tempfile.NamedTemporaryFile("w+") as said:
         command = _wrk_command(server.port, seconds)
         with procs.Started([command], cpus={bench.load_cpu}, output=said) as mixed:
@@ -189,13 +228,21 @@ def run(bench):
             results = _judge_all(pids, samples)
         said.seek(0)
         mixed_result = load.parse_wrk(said.read())
-    say(f"wrk: {mixed_result['requests']} requests, {mixed_result['refused']} refused as they should "
-        f"be, {mixed_result['errors']} broken. Others: " +
-        ", ".join(f"{name} {count}" for name, count in sorted(clients.counts.items())))
-    say(f"Flat: the fitted growth after the first {SETTLING:.0%} of the run is at most {FLAT_KIB} KiB "
-        f"or {FLAT_SHARE:.0%} of the start, whichever is more.")
+    say(
+        f"wrk: {mixed_result['requests']} requests, {mixed_result['refused']} refused as they "
+        f"should be, {mixed_result['errors']} broken. Others: "
+        + ", ".join(f"{name} {count}" for name, count in sorted(clients.counts.items()))
+    )
+    say(
+        f"Flat: the fitted growth after the first {SETTLING:.0%} of the run is at most "
+        f"{FLAT_KIB} KiB or {FLAT_SHARE:.0%} of the start, whichever is more."
+    )
     say()
     _print_results(results)
-    return {"seconds": seconds, "wrk": mixed_result, "clients": dict(clients.counts),
-            "processes": results,
-            "samples": [{"at": at, "processes": found} for at, found in samples]}
+    return {
+        "seconds": seconds,
+        "wrk": mixed_result,
+        "clients": dict(clients.counts),
+        "processes": results,
+        "samples": [{"at": at, "processes": found} for at, found in samples],
+    }

@@ -73,18 +73,23 @@ def ticketd(workers=1, pinning="server", **settings):
         commands=lambda place: [
             [
                 f"{place.build}/ticketd",
-                "--deployment-mode", "monolith",
-                "--host", "127.0.0.1",
-                "--monolith-port", str(place.port()),
-                "--workers", str(workers),
-                "--initial-stock", str(STOCK),
+                "--deployment-mode",
+                "monolith",
+                "--host",
+                "127.0.0.1",
+                "--monolith-port",
+                str(place.port()),
+                "--workers",
+                str(workers),
+                "--initial-stock",
+                str(STOCK),
             ]
         ],
         needs=("{build}/ticketd",),
         # A rebuild under a running bench must not restart the server that is being measured.
         environment={"RELOAD": "false", **{name: str(value) for name, value in settings.items()}},
         pinning=pinning,
-    )  # fmt: skip
+    )
 
 
 SERVERS = {
@@ -153,7 +158,10 @@ def running(server, bench, wrapper=(), ready_timeout_s=READY_TIMEOUT_S):
     if missing:
         raise BenchError(f"{server.name}: {missing} is missing")
     cpus = {bench.server_cpu} if server.pinning == "server" else None
-    with tempfile.TemporaryDirectory(prefix="ticketd-bench-") as scratch, contextlib.ExitStack() as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="ticketd-bench-") as scratch,
+        contextlib.ExitStack() as stack,
+    ):
         place = Place(bench.build, scratch)
         log = stack.enter_context(open(place.scratch / "output", "w+", encoding="utf-8"))
         commands = [[*wrapper, *command] for command in server.commands(place)]

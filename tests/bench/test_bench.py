@@ -14,7 +14,7 @@ from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from bench import figures, load, procs, requests, soak  # noqa: E402
+from bench import figures, instructions, load, procs, soak  # noqa: E402
 from bench.client import Connection, Request  # noqa: E402
 from bench.targets import AVAILABLE, PURCHASE  # noqa: E402
 
@@ -96,11 +96,18 @@ class EpollFloor(FloorCase, unittest.TestCase):
 
     # A body whose end cannot be known, or is too far, is refused and the connection closed.
     def test_refused_bodies(self):
-        for header in (b"Content-Length: x", b"Content-Length: 9000", b"Transfer-Encoding: chunked",
-                       b"Content-Length: -1", b"Content-Length:"):
+        for header in (
+            b"Content-Length: x",
+            b"Content-Length: 9000",
+            b"Transfer-Encoding: chunked",
+            b"Content-Length: -1",
+            b"Content-Length:",
+        ):
             with self.subTest(header=header):
                 connection = self.open()
-                connection.sock.sendall(b"POST /api/v1/purchase HTTP/1.1\r\n" + header + b"\r\n\r\n")
+                connection.sock.sendall(
+                    b"POST /api/v1/purchase HTTP/1.1\r\n" + header + b"\r\n\r\n"
+                )
                 self.assertEqual(connection.receive().status, 400)
                 self.assertEqual(connection.sock.recv(1), b"")
 
@@ -137,21 +144,28 @@ class Figures(unittest.TestCase):
         self.assertTrue(soak.judge(times, [2000 + min(at, 100) for at in times])["flat"])
 
     def test_wrk_result(self):
-        self.assertEqual(load.parse_wrk("x\nbench-result requests=5 errors=0\n"),
-                         {"requests": 5, "errors": 0})
+        self.assertEqual(
+            load.parse_wrk("x\nbench-result requests=5 errors=0\n"), {"requests": 5, "errors": 0}
+        )
 
     def test_perf_result(self):
-        self.assertEqual(requests.parse_perf("123,,instructions,1000,100.00,,\n"), 123)
+        self.assertEqual(instructions.parse_perf("123,,instructions,1000,100.00,,\n"), 123)
         self.assertEqual(
-            requests.parse_perf("5,,cpu_core/instructions/,1,1\n7,,cpu_atom/instructions/,1,1\n"), 12)
-        self.assertIsNone(requests.parse_perf("<not supported>,,instructions,0,100.00,,\n"))
+            instructions.parse_perf(
+                "5,,cpu_core/instructions/,1,1\n7,,cpu_atom/instructions/,1,1\n"
+            ),
+            12,
+        )
+        self.assertIsNone(instructions.parse_perf("<not supported>,,instructions,0,100.00,,\n"))
 
 
 class Processes(unittest.TestCase):
     # Work is seen in the nanoseconds, and a sleeping process costs none.
     def test_cpu_time(self):
-        with procs.Started([["sh", "-c", "while :; do :; done"]]) as busy, \
-                procs.Started([["sleep", "30"]]) as idle:
+        with (
+            procs.Started([["sh", "-c", "while :; do :; done"]]) as busy,
+            procs.Started([["sleep", "30"]]) as idle,
+        ):
             idle_before = procs.cpu_ns(idle.pids())
             load_before = procs.cpu_ns(busy.pids())
             while procs.cpu_ns(busy.pids()) - load_before < 50_000_000:
@@ -165,8 +179,14 @@ class Processes(unittest.TestCase):
             while len(started.pids()) < 3:
                 pass
             pids = started.pids()
-        self.assertEqual([pid for pid in pids if pathlib.Path(f"/proc/{pid}").exists()
-                          and procs.title(pid) == "sleep"], [])
+        self.assertEqual(
+            [
+                pid
+                for pid in pids
+                if pathlib.Path(f"/proc/{pid}").exists() and procs.title(pid) == "sleep"
+            ],
+            [],
+        )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ end
 function done(summary, latency)
    local e = summary.errors
    io.write(string.format(
-      "bench-result requests=%d duration_us=%d p50_us=%d p99_us=%d max_us=%d bytes=%d errors=%d refused=%d\n",
-      summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency.max,
-      summary.bytes, e.connect + e.read + e.write + e.timeout, e.status))
+      "bench-result requests=%d duration_us=%d p99_us=%d errors=%d refused=%d\n",
+      summary.requests, summary.duration, latency:percentile(99),
+      e.connect + e.read + e.write + e.timeout, e.status))
 end

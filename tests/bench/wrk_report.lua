@@ -1,4 +1,4 @@
--- wrk's script: one fixed request taken from the command line, and a result that a program can read.
+-- wrk's script: one fixed request taken from the command line, and a result for a program to read.
 --   wrk … -s wrk_report.lua URL -- METHOD PATH [BODY]
 -- Without a global request() wrk sends the same bytes each time and never enters Lua under load.
 
@@ -14,7 +14,7 @@ end
 function done(summary, latency)
    local e = summary.errors
    io.write(string.format(
-      "bench-result requests=%d duration_us=%d p50_us=%d p99_us=%d max_us=%d bytes=%d errors=%d refused=%d\n",
-      summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency.max,
-      summary.bytes, e.connect + e.read + e.write + e.timeout, e.status))
+      "bench-result requests=%d duration_us=%d p99_us=%d errors=%d refused=%d\n",
+      summary.requests, summary.duration, latency:percentile(99),
+      e.connect + e.read + e.write + e.timeout, e.status))
 end

@@ -1,7 +1,7 @@
-// k6: readers and buyers on one event, through its sold-out moment, with every ticket accounted for.
+// k6: readers and buyers on one event until it is sold out and after, every ticket accounted for.
 //
 //   k6 run tests/load/ticket-system.js
-//   k6 run -e VU_BASE_URL=http://localhost:8002 -e VU_VACANCY_URL=http://localhost:8001 …
+//   k6 run -e VU_BASE_URL=http://localhost:8002 -e VU_VACANCY_URL=http://localhost:8001 ...
 //
 //   VU_BASE_URL      where tickets are bought (default http://localhost:8000)
 //   VU_VACANCY_URL   where the stock is read (default: VU_BASE_URL)
@@ -14,7 +14,7 @@
 //   P95_MS, P99_MS   latency allowed in each phase and call (default 300, 1000)
 //   FAILED_RATE_MAX  share of requests that may fail (default 0)
 //
-// The event must be this run's alone: a ticket that somebody else buys meanwhile is unaccounted for.
+// The event must be this run's alone: a ticket somebody else buys meanwhile is unaccounted for.
 
 import http from 'k6/http';
 import exec from 'k6/execution';
@@ -93,8 +93,8 @@ function latencyLimits() {
     return [`p(95)<${P95_MS}`, `p(99)<${P99_MS}`];
 }
 
-// Tags of the request about to be sent. A VU is in the phase that its own last answer showed, so the
-// one answer that first shows a VU the end of the stock still counts as `before`.
+// Tags of the request about to be sent. A VU is in the phase that its own last answer showed, so
+// the one answer that first shows a VU the end of the stock still counts as `before`.
 let phase = 'before';
 
 function params(call) {
@@ -155,7 +155,8 @@ export function purchase() {
         'purchase: type is JSON': hasJsonType,
         'purchase: success is true or false': () =>
             isObject(answer) && typeof answer.success === 'boolean',
-        'purchase: remaining is a whole number': () => isObject(answer) && isCount(answer.remaining),
+        'purchase: remaining is a whole number': () =>
+            isObject(answer) && isCount(answer.remaining),
         'purchase: message fits the outcome': () =>
             isObject(answer) &&
             answer.message === (answer.success ? 'Purchase successful!' : 'Insufficient inventory'),
@@ -169,8 +170,8 @@ export function purchase() {
     sleep(PAUSE_S);
 }
 
-// What the client was told counts, however odd the rest of the answer is. Status 0 (time-out, reset)
-// tells nothing: should that purchase have sold, `unaccounted` shows it. A 503 means nothing sold.
+// What the client was told counts, however odd the rest of the answer is. Status 0 (time-out,
+// reset) tells nothing: should that purchase have sold, `unaccounted` shows it. A 503 means nothing sold.
 function countOutcome(response, answer) {
     const tags = { phase: phase };
     if (response.status === 200 && isObject(answer) && answer.success === true) {
