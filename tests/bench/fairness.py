@@ -16,6 +16,16 @@ RAMP_STEP_S = 0.005
 GOAL = 2
 
 
+def _wait_for_workers(server):
+    """The first worker answers before the last one has started."""
+    deadline = time.monotonic() + 5
+    while (found := len(server.workers())) != WORKERS:
+        if time.monotonic() > deadline:
+            raise BenchError(f"{found} workers, {WORKERS} expected")
+        time.sleep(0.05)
+    time.sleep(0.2)  # and begins to listen a moment after it has its title
+
+
 def _count(server):
     """Connections that each worker holds, by worker."""
     ours = procs.established_inodes(server.port)
@@ -96,8 +106,7 @@ def run(bench):
         return {}
     results, lines = [], []
     with running(entry, bench) as server:
-        if len(server.workers()) != WORKERS:
-            raise BenchError(f"{len(server.workers())} workers, {WORKERS} expected")
+        _wait_for_workers(server)
         for way, connect in WAYS.items():
             for number in range(TIMES):
                 _settled_count(server, 0)

@@ -13,6 +13,7 @@
 //   TIMEOUT          for one request (default 10s)
 //   P95_MS, P99_MS   latency allowed in each phase and call (default 300, 1000)
 //   FAILED_RATE_MAX  share of requests that may fail (default 0)
+//   EXPECT_SOLD_OUT  1: the run fails unless it saw the stock end
 //
 // The event must be this run's alone: a ticket somebody else buys meanwhile is unaccounted for.
 
@@ -30,6 +31,7 @@ const TIMEOUT = __ENV.TIMEOUT || '10s';
 const P95_MS = numberFrom('P95_MS', 300);
 const P99_MS = numberFrom('P99_MS', 1000);
 const FAILED_RATE_MAX = numberFrom('FAILED_RATE_MAX', 0);
+const EXPECT_SOLD_OUT = __ENV.EXPECT_SOLD_OUT === '1';
 const SETTLE_S = 0.5;
 const SETTLE_READS_MAX = 20;
 
@@ -54,6 +56,7 @@ export const options = {
     summaryTrendStats: ['min', 'med', 'avg', 'p(95)', 'p(99)', 'max', 'count'],
     thresholds: {
         unaccounted: ['count==0'],
+        ...(EXPECT_SOLD_OUT ? { sold_out_answers: ['count>0'] } : {}),
         checks: ['rate==1'],
         http_req_failed: [`rate<=${FAILED_RATE_MAX}`],
         // A threshold on a tag also makes the summary report what carries it apart.
