@@ -106,6 +106,17 @@ def busy_s():
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
+def wait_for_quiet(cpus, patience_s):
+    """Waits for a second in which less than so many CPUs are busy, but no longer than it has
+    patience."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        before = busy_s()
+        time.sleep(1)
+        if busy_s() - before < cpus:
+            return
+
+
 def memory_kib(pid):
     """{"private", "pss", "rss", "shared_maps"}: the last is the part of private that lies in
     shared mappings and counts as private only because no other process has touched those pages."""
