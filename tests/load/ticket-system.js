@@ -18,7 +18,6 @@
 // The event must be this run's alone: a ticket somebody else buys meanwhile is unaccounted for.
 
 import http from 'k6/http';
-import exec from 'k6/execution';
 import { check, fail, sleep } from 'k6';
 import { Counter } from 'k6/metrics';
 
