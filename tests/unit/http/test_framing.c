@@ -31,36 +31,45 @@
 #define LENGTH_WRONG "not a decimal number"
 #define CODING       "Transfer-Encoding is not supported"
 
-/* Bytes that end where memory ends: reading one more is SIGSEGV. */
-static char *arena_end;
+/* Memory with a hole on both sides: reading one byte before it or after it is SIGSEGV. */
+static char *arena;
 static size_t arena_size;
 
 static int set_up(void **state)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    char *arena;
 
     (void)state;
     arena_size = 4 * page;
-    arena =
-        mmap(NULL, arena_size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (arena == MAP_FAILED || mprotect(arena + arena_size, page, PROT_NONE) != 0)
+    arena = mmap(NULL, arena_size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (arena == MAP_FAILED)
         return -1;
-    arena_end = arena + arena_size;
-    return 0;
+    arena += page;
+    return mprotect(arena, arena_size, PROT_READ | PROT_WRITE);
 }
 
 static int tear_down(void **state)
 {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
     (void)state;
-    return munmap(arena_end - arena_size, arena_size + (size_t)sysconf(_SC_PAGESIZE));
+    return munmap(arena - page, arena_size + 2 * page);
 }
 
+/* Judges the same bytes twice: where they begin at the hole before them, where they end at the one
+ * after them. */
 static const char *judge(const char *bytes, size_t len, size_t *ret_head_len)
 {
+    const char *first, *second;
+    char *at_end = arena + arena_size - len;
+
     assert_true(len <= arena_size);
-    memcpy(arena_end - len, bytes, len);
-    return framing_check(arena_end - len, len, ret_head_len);
+    memcpy(arena, bytes, len);
+    first = framing_check(arena, len, ret_head_len);
+    memcpy(at_end, bytes, len);
+    second = framing_check(at_end, len, ret_head_len);
+    assert_ptr_equal(first, second);
+    return second;
 }
 
 static void expect_refused(const char *bytes, size_t len, const char *reason)
@@ -218,6 +227,8 @@ static const struct refusal bad_lines[] = {
     {BYTES("GET /\tHTTP/1.1\r\nHost: a\r\n\r\n"), VERSION},
     {BYTES("HTTP/1.1\r\nHost: a\r\n\r\n"), VERSION},
     {BYTES("Host: a\r\n\r\n"), VERSION},
+    {BYTES(" HTTP/1.\r\nHost: a\r\n\r\n"), VERSION},
+    {BYTES("\r\nHTTP/1.1\r\nHost: a\r\n\r\n"), VERSION},
     /* folding */
     {HEAD("Host: a\r\n b\r\n"), FOLDED},
     {HEAD("Host: a\r\n\tb\r\n"), FOLDED},

@@ -9,7 +9,7 @@
 #include "http/request_id.h"
 
 /* Ids made in the test of uniqueness, from each of two sources. */
-#define MADE 2000
+#define MADE ((size_t)2000)
 
 /* 1 … REQUEST_ID_MAX characters are taken over, none or one more are not. */
 static void test_length_of_a_sane_id(void **state)
@@ -42,7 +42,7 @@ static void test_bytes_of_a_sane_id(void **state)
 static void expect_hexadecimal(const char *id)
 {
     for (size_t i = 0; i < REQUEST_ID_MADE_LEN; ++i)
-        if (memchr("0123456789abcdef", id[i], 16) == NULL)
+        if (id[i] == '\0' || strchr("0123456789abcdef", id[i]) == NULL)
             fail_msg("byte 0x%02x in an id", (unsigned char)id[i]);
 }
 
