@@ -199,6 +199,11 @@ void selling_look(struct selling *selling, struct selling_look *last)
     *last = (struct selling_look){.looked = true, .entry = now};
 }
 
+uint64_t selling_asked(struct selling *selling)
+{
+    return (uint64_t)(SUM(selling, sell_begun) + SUM(selling, back_begun));
+}
+
 void selling_observe(struct selling *selling)
 {
     struct selling_look last = {.looked = false};

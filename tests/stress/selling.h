@@ -78,6 +78,10 @@ struct selling_look {
 };
 void selling_look(struct selling *selling, struct selling_look *last);
 
+/* Tickets that all calls so far have asked to take or to give back, refused ones too: it grows as
+ * long as anybody is busy, also when nothing is left to sell. */
+uint64_t selling_asked(struct selling *selling);
+
 /* Looks until `stop`. */
 void selling_observe(struct selling *selling);
 

@@ -15,11 +15,11 @@
 #include "selling.h"
 
 #define SELLERS  8
-#define CAPACITY 2000
+#define CAPACITY 20000
 /* Entries of one round: enough for every kill to hit a seller that is still busy. */
 #define CHURN 400000
-/* A kill comes after at most so many further entries. */
-#define KILL_AFTER_MAX 3000
+/* A kill comes after at most so many further tickets were asked for. */
+#define KILL_AFTER_MAX 30000
 
 static uint32_t rounds(uint32_t usual)
 {
@@ -39,17 +39,16 @@ static pid_t start(struct selling *selling, uint32_t seller)
     _exit(0);
 }
 
-/* Watches the stock until so many more entries were made, or until nobody makes any. */
-static void watch(struct selling *selling, uint32_t entries, struct selling_look *last)
+/* Watches the stock until so many more tickets were asked for, or until nobody asks any more. */
+static void watch(struct selling *selling, uint32_t tickets, struct selling_look *last)
 {
-    uint32_t first = selling->options.first;
+    uint64_t until = selling_asked(selling) + tickets;
 
-    selling_look(selling, last);
-    uint32_t from = last->entry.sequence - first;
-    while (last->entry.sequence - first < from + entries && last->entry.sequence - first < CHURN) {
+    do {
         (void)sched_yield();
         selling_look(selling, last);
-    }
+    } while (selling_asked(selling) < until &&
+             last->entry.sequence - selling->options.first < CHURN);
 }
 
 /* Kills the seller; what it meant to do is noted if it was in a call. */
