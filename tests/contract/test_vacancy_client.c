@@ -366,27 +366,34 @@ static void test_callback_restarts_its_call(void **state)
 
 static void on_complete_free(struct vacancy_call *call, const struct vacancy_result *result)
 {
-    assert_int_equal(result->status, TICKETD_DONE);
+    (void)result;
     ++completed;
     memset(call, 0xff, sizeof(*call));
     free(call);
 }
 
-/* A callback may free its own call: nobody touches it afterwards. */
+/* A callback may free its own call, whatever its outcome: nobody touches it afterwards. */
 static void test_callback_frees_its_call(void **state)
 {
     static starter *const starters[] = {vacancy_reserve, vacancy_available, vacancy_health};
-    struct vacancy_request request = ask(1);
+    const struct vacancy_request requests[] = {
+        ask(1),
+        ask(STOCK_QUANTITY_MAX),
+        {.event = TEXT("absent"), .quantity = 1},
+        {.event = TEXT("default"), .quantity = 1, .deadline_ms = LONG_AGO_MS},
+    };
 
     (void)state;
     for (size_t i = 0; i < COUNT(starters); ++i) {
-        struct vacancy_call *call = calloc(1, sizeof(*call));
-        assert_non_null(call);
-        starters[i](fixture.client, call, &request, on_complete_free);
+        for (size_t j = 0; j < COUNT(requests); ++j) {
+            struct vacancy_call *call = calloc(1, sizeof(*call));
+            assert_non_null(call);
+            starters[i](fixture.client, call, &requests[j], on_complete_free);
+        }
     }
-    await(COUNT(starters));
+    await(COUNT(starters) * COUNT(requests));
     settle();
-    assert_int_equal(completed, COUNT(starters));
+    assert_int_equal(completed, COUNT(starters) * COUNT(requests));
     assert_int_equal(sold(), 1);
 }
 
