@@ -17,9 +17,14 @@ static char **copy_arguments(int argc, char **argv)
 {
     char **copy = calloc((size_t)argc + 1, sizeof(*copy));
 
-    for (int i = 0; copy != NULL && i < argc; ++i)
-        if ((copy[i] = strdup(argv[i])) == NULL)
-            return NULL;
+    for (int i = 0; copy != NULL && i < argc; ++i) {
+        if ((copy[i] = strdup(argv[i])) != NULL)
+            continue;
+        while (i > 0)
+            free(copy[--i]);
+        free(copy);
+        return NULL;
+    }
     return copy;
 }
 

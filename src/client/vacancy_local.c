@@ -8,13 +8,18 @@ static struct vacancy_local *local_of(struct vacancy_client *client)
     return (struct vacancy_local *)client;
 }
 
+static bool is_late(const struct vacancy_request *request)
+{
+    return request->deadline_ms != 0 && clock_monotonic_ms() >= request->deadline_ms;
+}
+
 /* Finds the event, or completes the call with why not. */
 static bool begin(struct vacancy_local *local, struct vacancy_call *call,
                   const struct vacancy_request *request, uint32_t *ret_event)
 {
     struct vacancy_result result = {.status = TICKETD_TIMED_OUT};
 
-    if (request->deadline_ms == 0 || clock_monotonic_ms() < request->deadline_ms)
+    if (!is_late(request))
         result.status =
             stock_event_find(local->stock, request->event.base, request->event.len, ret_event);
     if (result.status == TICKETD_DONE)
@@ -56,10 +61,11 @@ static void local_health(struct vacancy_client *client, struct vacancy_call *cal
 {
     struct vacancy_local *local = local_of(client);
 
-    (void)request;
-    vacancy_complete(call, &(struct vacancy_result){.status = local->stock->segment == NULL
-                                                                  ? TICKETD_UNAVAILABLE
-                                                                  : TICKETD_DONE});
+    vacancy_complete(call, &(struct vacancy_result){
+                               .status = is_late(request)                ? TICKETD_TIMED_OUT
+                                         : local->stock->segment == NULL ? TICKETD_UNAVAILABLE
+                                                                         : TICKETD_DONE,
+                           });
 }
 
 static void local_cancel(struct vacancy_client *client, struct vacancy_call *call)

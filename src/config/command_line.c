@@ -128,6 +128,7 @@ static void set_override(struct command_line *command_line, enum setting_id id, 
 static int take_option(struct command_line *command_line, int option, const char *argument,
                        char *error)
 {
+    assert(argument != NULL);
     switch (option) {
     case 'c':
         command_line->config_path = optarg;

@@ -110,9 +110,13 @@ static const char *judge_request_line(const char *line, const char *end)
         (end[-1] != '0' && end[-1] != '1'))
         return "only HTTP/1.0 and HTTP/1.1 are served here";
     end -= version_len + 1;
-    target = memchr(line, ' ', (size_t)(end - line));
-    if (target == NULL || !is_target(target + 1, (size_t)(end - target - 1),
-                                     target - line == 7 && memcmp(line, "OPTIONS", 7) == 0))
+    target = line;
+    while (target < end && is_token[(unsigned char)*target])
+        ++target;
+    if (target == line || target == end || *target != ' ')
+        return "the method is not a token";
+    if (!is_target(target + 1, (size_t)(end - target - 1),
+                   target - line == 7 && memcmp(line, "OPTIONS", 7) == 0))
         return "the request target is neither a path nor an http URL";
     return NULL;
 }

@@ -1,6 +1,7 @@
 #include "http/problem.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "util/json.h"
 
@@ -22,6 +23,7 @@ size_t problem_print(char *buffer, enum problem_code code, const char *detail, c
     struct json_value *document = json_object_new();
     int len;
 
+    assert(strlen(detail) <= PROBLEM_DETAIL_MAX);
     json_add_string(document, "type", "about:blank");
     json_add_string(document, "title", kind->title);
     json_add_integer(document, "status", kind->status);

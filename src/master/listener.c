@@ -89,14 +89,16 @@ static bool is_open(const struct listener_set *set, const char *key)
 
 static uint16_t bound_port(int fd)
 {
-    struct sockaddr_storage address;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } address = {.in6 = {0}};
     socklen_t len = sizeof(address);
 
-    if (getsockname(fd, (struct sockaddr *)&address, &len) == -1)
+    if (getsockname(fd, &address.any, &len) == -1)
         return 0;
-    if (address.ss_family == AF_INET)
-        return ntohs(((struct sockaddr_in *)&address)->sin_port);
-    return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+    return ntohs(address.any.sa_family == AF_INET ? address.in.sin_port : address.in6.sin6_port);
 }
 
 static void set_port(struct sockaddr *address, uint16_t port)

@@ -17,8 +17,6 @@
 /* One that takes longer is ended. */
 #define REHEARSAL_TIMEOUT_MS 10000
 
-extern char **environ;
-
 static int spawn(struct rehearsal *rehearsal, const char *binary, char *const *arguments, int out)
 {
     posix_spawn_file_actions_t actions;

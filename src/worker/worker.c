@@ -91,6 +91,7 @@ static int set_up(struct worker *worker, const struct heritage *heritage)
     };
     int result;
 
+    assert(heritage->stock.segment != NULL && "a ticket worker needs a remote client");
     worker->heritage = heritage;
     worker->slot = &heritage->scoreboard.slots[heritage->slot];
     worker->stock = heritage->stock;

@@ -223,6 +223,7 @@ static void test_deadline_past(void **state)
     request.deadline_ms = LONG_AGO_MS;
     assert_int_equal(run(vacancy_reserve, &request).status, TICKETD_TIMED_OUT);
     assert_int_equal(run(vacancy_available, &request).status, TICKETD_TIMED_OUT);
+    assert_int_equal(run(vacancy_health, &request).status, TICKETD_TIMED_OUT);
     assert_int_equal(sold(), 0);
     assert_int_equal(stock_peek(&fixture.stock, event).sequence, 0);
 }

@@ -109,6 +109,19 @@ static void test_detail_is_escaped(void **state)
     json_release(&document);
 }
 
+/* The longest detail still makes a document in a buffer of PROBLEM_BODY_MAX bytes. */
+static void test_longest_detail(void **state)
+{
+    char buffer[PROBLEM_BODY_MAX], detail[PROBLEM_DETAIL_MAX + 1];
+
+    (void)state;
+    memset(detail, '"', sizeof(detail) - 1);
+    detail[sizeof(detail) - 1] = '\0';
+    struct json_document document = print(PROBLEM_invalid_quantity, detail, "#/qty", buffer);
+    expect_member(&document, "code", "invalid_quantity");
+    json_release(&document);
+}
+
 /* A code is one row's own word, in snake_case: clients tell problems apart by it. */
 static void test_codes_are_unique(void **state)
 {
@@ -175,10 +188,10 @@ static void test_published_codes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_row),        cmocka_unit_test(test_whole_document),
-        cmocka_unit_test(test_pointer),          cmocka_unit_test(test_detail_is_escaped),
-        cmocka_unit_test(test_codes_are_unique), cmocka_unit_test(test_statuses),
-        cmocka_unit_test(test_published_codes),
+        cmocka_unit_test(test_every_row),      cmocka_unit_test(test_whole_document),
+        cmocka_unit_test(test_pointer),        cmocka_unit_test(test_detail_is_escaped),
+        cmocka_unit_test(test_longest_detail), cmocka_unit_test(test_codes_are_unique),
+        cmocka_unit_test(test_statuses),       cmocka_unit_test(test_published_codes),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);
