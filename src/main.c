@@ -79,10 +79,12 @@ static int with_settings(const struct command_line *line, char *const *arguments
 
 int main(int argc, char **argv)
 {
-    char **arguments = copy_arguments(argc, argv);
+    static char **arguments; /* kept for as long as the process lives */
+
     char error[COMMAND_LINE_ERROR_MAX];
     struct command_line line;
 
+    arguments = copy_arguments(argc, argv);
     if (arguments == NULL)
         return EX_OSERR;
     setprogname("ticketd");

@@ -150,7 +150,8 @@ int json_parse(struct json_document *ret, const char *bytes, size_t len)
     ret->text = json_alloc(len + 1);
     if (!ret->text)
         return -ENOMEM;
-    memcpy(ret->text, bytes, len);
+    if (len > 0) /* without a body `bytes` is NULL */
+        memcpy(ret->text, bytes, len);
     ret->text[len] = '\0';
 
     const char *reason = decode(ret, len);

@@ -1,6 +1,8 @@
 """The last ticket: many connections over many workers race for it, and exactly one gets it."""
 
+import os
 import random
+import signal
 import threading
 
 import pytest
@@ -9,15 +11,23 @@ from harness import AVAILABLE, LONG, PURCHASE, RESERVE, request_bytes
 
 
 def race(server, requests, connections):
-    """Opens every connection first, then sends all requests as fast as it can, then reads the answers.
+    """Opens every connection first, and sends all requests while the workers are stopped; then lets
+    the workers go at once, so that they, and not the sender, set the pace; then reads the answers.
 
     requests: one list of request bytes for each connection.  Returns a list of answers for each."""
     clients = [server.connect() for _ in range(connections)]
     try:
         for client in clients:
             assert client.ask("GET", "/health").status == 200
-        for client, batch in zip(clients, requests):
-            client.send(b"".join(batch))
+        workers = server.workers()
+        try:
+            for pid in workers:
+                os.kill(pid, signal.SIGSTOP)
+            for client, batch in zip(clients, requests):
+                client.send(b"".join(batch))
+        finally:
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
         return [[client.answer() for _ in batch] for client, batch in zip(clients, requests)]
     finally:
         for client in clients:
@@ -62,6 +72,17 @@ def test_exactly_the_stock(start, path, again):
     assert sorted(one["remaining"] for one in won) == list(range(100))
     assert all(one["remaining"] == 0 for one in said if not one["success"])
     assert len(said) - len(won) == 64 * 5 - 100
+    assert server.available() == 0
+
+
+# Long enough for two workers to meet in the same nanosecond: every place is sold once.
+@pytest.mark.parametrize("again", range(8 if LONG else 3))
+def test_no_place_twice(start, again):
+    server = start(INITIAL_STOCK=15000, WORKERS=4)
+    buy = request_bytes("POST", RESERVE, {"qty": 1})
+    answers = sum(race(server, [[buy] * 300 for _ in range(64)], 64), [])
+    won = sorted(said["remaining"] for said in (answer.json() for answer in answers) if said["success"])
+    assert won == list(range(15000))
     assert server.available() == 0
 
 
