@@ -29,8 +29,8 @@ const struct problem_kind *problem_kind(enum problem_code code);
 #define PROBLEM_DETAIL_MAX 200
 
 /* Writes the document into a buffer of PROBLEM_BODY_MAX bytes and returns its length.  `detail` is
- * ours, never bytes of a client, and at most PROBLEM_DETAIL_MAX long.  `pointer` (a JSON pointer as URI fragment) adds the list
- * "errors" with the detail and that place; NULL leaves it out. */
+ * ours, never bytes of a client, and at most PROBLEM_DETAIL_MAX long.  `pointer` (a JSON pointer as
+ * URI fragment) adds the list "errors" with the detail and that place; NULL leaves it out. */
 size_t problem_print(char *buffer, enum problem_code code, const char *detail, const char *pointer);
 
 #endif
