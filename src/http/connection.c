@@ -161,7 +161,9 @@ static void end_connection(struct http_connection *connection, h2o_socket_t *soc
  *   answering  a handler or its answer is under way: no limit here (the handler has its deadline,
  *              the kernel ends unacknowledged bytes after WRITE_TIMEOUT)
  *   reading    some bytes of a request are here, or none ever came: REQUEST_TIMEOUT
- *   idle       between two requests: KEEPALIVE_TIMEOUT */
+ *   idle       between two requests: KEEPALIVE_TIMEOUT
+ * A phase's beginning is known as of the sweep before it, so that a sweep is added: a limit may act
+ * half a second late, and never early. */
 static int sweep_one(h2o_req_t *req, void *data)
 {
     struct http_server *server = data;
@@ -182,7 +184,8 @@ static int sweep_one(h2o_req_t *req, void *data)
         end_connection(connection, sock);
     else if (answering)
         return 0;
-    else if (spent_ms >= (uint64_t)(connection->reading ? settings->request_timeout_ms
+    else if (spent_ms >= HTTP_SWEEP_MS + (uint64_t)(connection->reading
+                                                        ? settings->request_timeout_ms
                                                         : settings->keepalive_timeout_ms))
         end_connection(connection, sock);
     else if (req->version == 0 && sock->input->size > (size_t)settings->max_header_bytes)

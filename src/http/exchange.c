@@ -78,7 +78,7 @@ static bool is_same_origin(const struct http_exchange *exchange)
     struct text origin = exchange->origin, host = text_of(exchange->req->input.authority);
     size_t prefix_len = origin.len - host.len;
 
-    return origin.len > host.len &&
+    return host.len > 0 && origin.len > host.len &&
            text_equal((struct text){.base = origin.base + prefix_len, .len = host.len}, host) &&
            (text_equal((struct text){.base = origin.base, .len = prefix_len}, TEXT("http://")) ||
             text_equal((struct text){.base = origin.base, .len = prefix_len}, TEXT("https://")));

@@ -51,6 +51,17 @@ static struct http_path *find_path(const struct http_server *server, h2o_iovec_t
     return NULL;
 }
 
+/* The path and query of an http or https URL, whose scheme framing has checked. */
+static h2o_iovec_t path_of_url(h2o_iovec_t url)
+{
+    const char *end = url.base + url.len,
+               *authority = (const char *)memchr(url.base, ':', url.len) + 3;
+    const char *path = memchr(authority, '/', (size_t)(end - authority));
+
+    return path == NULL ? h2o_iovec_init(H2O_STRLIT("/"))
+                        : h2o_iovec_init(path, (size_t)(end - path));
+}
+
 /* The path that the request's target names, or NULL.  libh2o has found `handler` by prefix and only
  * for a target in origin form; the absolute form (RFC 9112 section 3.2.2) and the asterisk, which
  * framing lets pass with OPTIONS alone, end at "/". */
@@ -58,7 +69,6 @@ static struct http_path *resolve(struct http_path *handler, h2o_req_t *req)
 {
     h2o_iovec_t target = req->input.path, normalized = req->path_normalized;
     size_t query_at, *indexes;
-    h2o_url_t url;
 
     if (target.base[0] == '*')
         return find_path(handler->server, h2o_iovec_init(H2O_STRLIT("/")));
@@ -66,10 +76,8 @@ static struct http_path *resolve(struct http_path *handler, h2o_req_t *req)
         return h2o_memis(normalized.base, normalized.len, handler->path, handler->path_len)
                    ? handler
                    : NULL;
-    if (h2o_url_parse(target.base, target.len, &url) != 0)
-        return NULL;
-    normalized =
-        h2o_url_normalize_path(&req->pool, url.path.base, url.path.len, &query_at, &indexes);
+    target = path_of_url(target);
+    normalized = h2o_url_normalize_path(&req->pool, target.base, target.len, &query_at, &indexes);
     return find_path(handler->server, normalized);
 }
 
@@ -82,7 +90,8 @@ static int on_req(h2o_handler_t *super, h2o_req_t *req)
     const char *fault = judge_framing(req, &head_len);
 
     if (http_connection_of(req)->ended)
-        http_problem_close(exchange, PROBLEM_overloaded, "the connection was closed meanwhile");
+        http_problem_close(exchange, PROBLEM_malformed_request,
+                           "it came after the connection's end");
     else if (fault != NULL)
         http_problem_close(exchange, PROBLEM_malformed_request, fault);
     else if (head_len > (size_t)server->settings->max_header_bytes)

@@ -17,7 +17,7 @@
 #define HTTP_LISTENERS_MAX 64
 /* Most paths of one server. */
 #define HTTP_PATHS_MAX 32
-/* How often connections are swept, and so how late a limit of time may act. */
+/* How often connections are swept; a limit of time acts up to twice as late. */
 #define HTTP_SWEEP_MS 250
 
 /* What a path does with a request whose framing is sound.  Must answer, now or later. */

@@ -31,6 +31,7 @@ struct opening {
     const struct settings *settings;
     int64_t port;       /* as asked for */
     uint16_t real_port; /* the one in use; 0 until the kernel has chosen */
+    bool adopt_only;    /* first pass: take over what fits, bind nothing */
     bool wildcard;      /* HOST has one: it covers every other address */
     char *error;
 };
@@ -176,6 +177,8 @@ static int open_tcp(struct opening *opening, struct sockaddr *address, socklen_t
     if (is_open(opening->set, key))
         return 0;
     fd = take_adopted(opening->adopted, key);
+    if (fd == -1 && opening->adopt_only)
+        return 0;
     if (fd == -1) {
         set_port(address, opening->port == 0 ? opening->real_port : (uint16_t)opening->port);
         fd = bind_tcp(address, len);
@@ -277,6 +280,8 @@ static int open_unix(struct opening *opening, const char *path)
         return 0;
     (void)strlcpy(address.sun_path, path, sizeof(address.sun_path));
     fd = take_adopted(opening->adopted, key);
+    if (fd == -1 && opening->adopt_only)
+        return 0;
     if (fd == -1)
         fd = bind_unix(&address);
     if (fd == -1)
@@ -326,7 +331,7 @@ static int open_item(struct opening *opening, const char *item, size_t len)
     return open_host(opening, endpoint.host);
 }
 
-static int open_all(struct opening *opening)
+static int open_items(struct opening *opening)
 {
     const char *cursor = opening->settings->host, *item;
     int result = 0;
@@ -334,6 +339,21 @@ static int open_all(struct opening *opening)
 
     while (result == 0 && settings_list_next(&cursor, &item, &len))
         result = open_item(opening, item, len);
+    return result;
+}
+
+/* What is adopted but not wanted any more is closed between the passes: it may be in the way of
+ * what is new, as 127.0.0.1 is in the way of 0.0.0.0. */
+static int open_all(struct opening *opening)
+{
+    int result;
+
+    opening->adopt_only = true;
+    result = open_items(opening);
+    listener_close(opening->adopted);
+    opening->adopt_only = false;
+    if (result == 0)
+        result = open_items(opening);
     if (result != 0)
         listener_close(opening->set);
     return result;
@@ -356,7 +376,6 @@ int listener_open(struct listener_set *ret_set, const struct settings *settings,
         if (port != 0)
             break;
     }
-    listener_close(adopted);
     if (result == 0)
         *ret_set = set;
     return result;

@@ -58,21 +58,23 @@ static void run_child(struct pool *pool, uint32_t index, uint32_t slot)
     exit(worker_run(&heritage));
 }
 
-/* false when no slot or no process is to be had now. */
-static bool start_child(struct pool *pool, enum child_state state, uint32_t index, uint64_t now_ms)
+/* 0; TICKETD_BUSY: all spare slots still drain, and the death of one of them wakes the master; or
+ * -errno: no process is to be had now. */
+static int start_child(struct pool *pool, enum child_state state, uint32_t index, uint64_t now_ms)
 {
     uint32_t slot;
     pid_t pid;
 
     if (scoreboard_claim(pool->scoreboard, (uint32_t)pool->role, &slot) != TICKETD_DONE)
-        return false; /* all spare slots still drain */
+        return TICKETD_BUSY;
     pid = fork();
     if (pid == 0)
         run_child(pool, index, slot);
     if (pid == -1) {
+        int error = errno;
         log_error("cannot fork worker %" PRIu32 ": %m", index);
         scoreboard_release(pool->scoreboard, slot);
-        return false;
+        return -error;
     }
     pool->children[slot] = (struct child){
         .state = state,
@@ -81,7 +83,7 @@ static bool start_child(struct pool *pool, enum child_state state, uint32_t inde
         .began_ms = now_ms,
     };
     log_debug("worker %" PRIu32 " has pid %d", index, (int)pid);
-    return true;
+    return TICKETD_DONE;
 }
 
 static void kill_child(struct child *child)
@@ -170,7 +172,7 @@ static uint64_t fill_places(struct pool *pool, uint64_t now_ms)
             continue;
         if (now_ms < place->restart_at_ms)
             wake_ms = earlier(wake_ms, place->restart_at_ms);
-        else if (!start_child(pool, CHILD_CURRENT, index, now_ms))
+        else if (start_child(pool, CHILD_CURRENT, index, now_ms) < 0)
             wake_ms = earlier(wake_ms, now_ms + back_off(place, now_ms));
     }
     return wake_ms;
@@ -224,11 +226,10 @@ static uint64_t roll(struct pool *pool, uint64_t now_ms)
         return now_ms;
     }
     incoming = find(pool, CHILD_INCOMING, pool->roll_index);
-    if (incoming == NULL) {
-        /* without a slot: wait until one that drains has gone */
-        (void)start_child(pool, CHILD_INCOMING, pool->roll_index, now_ms);
-        return now_ms + POOL_BACKOFF_FIRST_MS;
-    }
+    if (incoming == NULL)
+        return start_child(pool, CHILD_INCOMING, pool->roll_index, now_ms) < 0
+                   ? now_ms + POOL_WATCH_MS
+                   : UINT64_MAX;
     if (!is_serving(pool, incoming))
         return UINT64_MAX; /* one that never serves is killed, which ends this */
     promote(pool, incoming, now_ms);

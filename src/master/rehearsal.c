@@ -27,7 +27,9 @@ static int spawn(struct rehearsal *rehearsal, const char *binary, char *const *a
     sigemptyset(&none);
     (void)posix_spawn_file_actions_init(&actions);
     (void)posix_spawnattr_init(&attributes);
-    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    /* a group of its own, so that it can be ended with whatever it started */
+    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+    (void)posix_spawnattr_setpgroup(&attributes, 0);
     (void)posix_spawnattr_setsigmask(&attributes, &none);
     error = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     if (error == 0)
@@ -93,7 +95,7 @@ void rehearsal_cancel(struct rehearsal *rehearsal)
 {
     if (rehearsal->pid == 0)
         return;
-    (void)kill(rehearsal->pid, SIGKILL); /* reaped as nobody's child */
+    (void)kill(-rehearsal->pid, SIGKILL); /* reaped as nobody's child */
     close(rehearsal->output);
     rehearsal->pid = 0;
 }
@@ -104,7 +106,7 @@ uint64_t rehearsal_tick(struct rehearsal *rehearsal, uint64_t now_ms)
         return UINT64_MAX;
     if (now_ms >= rehearsal->kill_at_ms) {
         log_error("the new binary takes too long to judge its configuration; ending it");
-        (void)kill(rehearsal->pid, SIGKILL);
+        (void)kill(-rehearsal->pid, SIGKILL);
         rehearsal->kill_at_ms = UINT64_MAX;
     }
     return rehearsal->kill_at_ms;

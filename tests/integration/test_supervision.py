@@ -39,7 +39,7 @@ def test_ready_means_all_workers(start):
 
 
 # A dead worker is told of with pid and signal, and replaced under the same title.
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGQUIT, signal.SIGABRT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1, signal.SIGABRT])
 def test_worker_is_replaced(start, number):
     server = start(WORKERS=2)
     before = server.workers()
