@@ -402,7 +402,10 @@ class Client:
         return body
 
     def ask(self, method, path, body=None, headers=(), **more):
-        self.send(request_bytes(method, path, body, headers, **more))
+        try:
+            self.send(request_bytes(method, path, body, headers, **more))
+        except ConnectionError:
+            pass  # refused before the last byte (413): what it said is still there to be read
         return self.answer(head=method == "HEAD")
 
     def rest(self, deadline_s=DEADLINE_S):
