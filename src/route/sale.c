@@ -1,15 +1,17 @@
 #include "service/sale.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include <assert.h>
 
 #include "route/route.h"
 #include "route/wait.h"
 #include "ticketd/error.h"
 #include "ticketd/stock.h"
+#include "util/append.h"
 
-/* Longest answer of a sale; its message is one of the service layer's few. */
-#define SALE_BODY_MAX 160
+/* Longest answer of a sale. */
+#define SALE_BODY_MAX                                                                              \
+    (sizeof("{\"success\":false,\"remaining\":,\"message\":\"\"}") + APPEND_U32_MAX +              \
+     SALE_MESSAGE_MAX)
 
 typedef void sale_starter(struct vacancy_client *client, struct sale_call *call,
                           const struct sale_request *request, sale_on_reply *on_reply);
@@ -33,7 +35,7 @@ static void count_sale(struct scoreboard_slot *slot, const struct sale_call *sal
 static void on_reply(struct sale_call *sale, const struct sale_reply *reply)
 {
     struct route_sale *call = (struct route_sale *)sale;
-    int len;
+    char *end;
 
     route_wait_ended(&call->wait);
     if (reply->status != TICKETD_DONE) {
@@ -41,11 +43,15 @@ static void on_reply(struct sale_call *sale, const struct sale_reply *reply)
         return;
     }
     count_sale(call->wait.router->slot, sale, reply->success);
-    len = snprintf(call->body, sizeof(call->body),
-                   "{\"success\":%s,\"remaining\":%" PRIu32 ",\"message\":\"%.*s\"}",
-                   reply->success ? "true" : "false", reply->remaining, (int)reply->message.len,
-                   reply->message.base);
-    http_reply_json(call->wait.exchange, (struct text){.base = call->body, .len = (size_t)len});
+    assert(reply->message.len <= SALE_MESSAGE_MAX);
+    end = append_text(call->body, reply->success ? TEXT("{\"success\":true,\"remaining\":")
+                                                 : TEXT("{\"success\":false,\"remaining\":"));
+    end = append_u32(end, reply->remaining);
+    end = append_text(end, TEXT(",\"message\":\""));
+    end = append_text(end, reply->message);
+    end = append_text(end, TEXT("\"}"));
+    http_reply_json(call->wait.exchange,
+                    (struct text){.base = call->body, .len = (size_t)(end - call->body)});
 }
 
 static void cancel(void *call)

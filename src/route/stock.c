@@ -1,10 +1,8 @@
-#include <inttypes.h>
-#include <stdio.h>
-
+#include "ticketd/stock.h"
 #include "route/route.h"
 #include "route/wait.h"
 #include "ticketd/error.h"
-#include "ticketd/stock.h"
+#include "util/append.h"
 
 struct available_call {
     struct vacancy_call vacancy; /* first */
@@ -16,22 +14,25 @@ static void on_available(struct vacancy_call *vacancy, const struct vacancy_resu
 {
     struct available_call *call = (struct available_call *)vacancy;
     struct router *router = call->wait.router;
-    int len;
+    char *end;
 
     route_wait_ended(&call->wait);
     if (result->status != TICKETD_DONE) {
         route_failed(router, call->wait.exchange, result->status);
         return;
     }
-    len = snprintf(call->body, sizeof(call->body), "{\"qty\":%" PRIu32 "}", result->remaining);
-    http_reply(call->wait.exchange, &(struct http_reply){
-                                        .status = 200,
-                                        .reason = "OK",
-                                        .content_type = TEXT("application/json"),
-                                        .body = {.base = call->body, .len = (size_t)len},
-                                        .cache_control = {.base = router->cache_control,
-                                                          .len = strlen(router->cache_control)},
-                                    });
+    end = append_text(call->body, TEXT("{\"qty\":"));
+    end = append_u32(end, result->remaining);
+    end = append_text(end, TEXT("}"));
+    http_reply(
+        call->wait.exchange,
+        &(struct http_reply){
+            .status = 200,
+            .reason = "OK",
+            .content_type = TEXT("application/json"),
+            .body = {.base = call->body, .len = (size_t)(end - call->body)},
+            .cache_control = {.base = router->cache_control, .len = strlen(router->cache_control)},
+        });
 }
 
 static void cancel(void *call)

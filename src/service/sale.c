@@ -9,7 +9,7 @@
 
 static void reply_success(struct sale_call *call, struct sale_reply *reply)
 {
-    char message[48];
+    char message[SALE_MESSAGE_MAX + 1];
 
     reply->success = true;
     if (call->names_quantity) {

@@ -9,6 +9,9 @@
 #include "ticketd/text.h"
 #include "ticketd/vacancy_client.h"
 
+/* Longest message of a reply. */
+#define SALE_MESSAGE_MAX 47
+
 struct sale_request {
     struct text event;
     int64_t quantity; /* as the client sent it; the rules judge it */
@@ -23,7 +26,8 @@ struct sale_reply {
     int status;
     bool success; /* false: sold out */
     uint32_t remaining;
-    struct text message; /* lives while the callback runs */
+    /* printable ASCII without quotes or backslashes; lives while the callback runs */
+    struct text message;
 };
 
 struct sale_call;
