@@ -434,11 +434,11 @@ int master_run(const struct master_options *options)
     set_up_log(&master.settings);
     log_set_role("master", -1);
     setproctitle("master");
-    log_info("ticketd " TICKETD_VERSION " starts as monolith with %" PRIu32 " workers",
-             worker_count(&master.settings));
     result = set_up(&master);
     if (result != 0)
         return result == TICKETD_INVALID ? EX_CONFIG : EXIT_FAILURE;
+    log_info("ticketd " TICKETD_VERSION " runs as %s with WORKERS=%" PRIu32,
+             role_name(ROLE_MONOLITH), master.pool.worker_count);
     supervise(&master);
     log_info("stopped");
     watch_close(&master.watch);
