@@ -118,9 +118,11 @@ def wait_for_quiet(cpus, patience_s):
 
 
 def memory_kib(pid):
-    """{"private", "pss", "rss", "shared_maps"}: the last is the part of private that lies in
-    shared mappings and counts as private only because no other process has touched those pages."""
-    sums = {"Private_Clean": 0, "Private_Dirty": 0, "Pss": 0, "Rss": 0}
+    """{"private", "anonymous", "pss", "rss", "shared_maps"}: anonymous is what the process itself
+    has allocated, whoever else maps the same libraries; shared_maps is the part of private that lies
+    in shared mappings and counts as private only because no other process has touched those pages.
+    """
+    sums = {"Private_Clean": 0, "Private_Dirty": 0, "Anonymous": 0, "Pss": 0, "Rss": 0}
     for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
         name, _, rest = line.partition(":")
         if name in sums:
@@ -134,6 +136,7 @@ def memory_kib(pid):
             in_shared_maps += int(words[1])
     return {
         "private": sums["Private_Clean"] + sums["Private_Dirty"],
+        "anonymous": sums["Anonymous"],
         "pss": sums["Pss"],
         "rss": sums["Rss"],
         "shared_maps": in_shared_maps,

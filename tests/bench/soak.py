@@ -170,7 +170,7 @@ def _judge_all(pids, samples):
     for pid in pids:
         verdict = {
             key: judge(times, [found[pid][key] for _, found in samples])
-            for key in ("private", "pss", "fds")
+            for key in ("anonymous", "pss", "fds")
         }
         results.append({"pid": pid, "title": procs.title(pid), **verdict})
     return results
@@ -179,14 +179,14 @@ def _judge_all(pids, samples):
 def _print_results(results):
     lines = []
     for result in results:
-        private, pss, fds = result["private"], result["pss"], result["fds"]
+        anonymous, pss, fds = result["anonymous"], result["pss"], result["fds"]
         lines.append(
             [
                 result["title"],
-                f"{private['start']:.0f}",
-                f"{private['end']:.0f}",
-                f"{private['per_hour']:+.0f}",
-                "flat" if private["flat"] else "GROWS",
+                f"{anonymous['start']:.0f}",
+                f"{anonymous['end']:.0f}",
+                f"{anonymous['per_hour']:+.0f}",
+                "flat" if anonymous["flat"] else "GROWS",
                 f"{pss['start']:.0f}",
                 f"{pss['end']:.0f}",
                 f"{fds['start']:.0f}",
@@ -196,7 +196,7 @@ def _print_results(results):
     report.table(
         [
             "process",
-            "private KiB: start",
+            "anonymous KiB: start",
             "end",
             "per hour",
             "verdict",
