@@ -1,0 +1,120 @@
+/* The ledger: the durable record of every entry of every event, and nothing else durable.
+ *
+ * One process writes it, the keeper; others may read it at the same time, each through a handle
+ * that it opened itself after fork.  A store is one implementation of struct ledger_ops; the keeper
+ * and the reader know no other.  Calls block on the disk: no worker ever makes one.
+ *
+ * Returns: 0; a positive answer named below; a negated errno for a fault of the store, after which
+ * ledger_error() says more in one line.  After a fault of ledger_append nothing of that batch may
+ * be believed written: the same batch is appended again, in a new transaction, until it is. */
+#ifndef TICKETD_LEDGER_H
+#define TICKETD_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ticketd/stock.h"
+
+enum ledger_answer {
+    LEDGER_DONE = 0,
+    LEDGER_NOT_FOUND = 1,
+    LEDGER_HELD,    /* another tree has it open; ledger_error() names the holder */
+    LEDGER_NEWER,   /* written by a newer version; untouched */
+    LEDGER_DAMAGED, /* not a ledger, or it contradicts itself; untouched */
+};
+
+/* Why an entry exists; the numbers are on disk and never change their meaning. */
+enum ledger_kind {
+    LEDGER_SALE = 1,      /* takes tickets: quantity > 0 */
+    LEDGER_DUPLICATE = 2, /* took tickets for a key that had sold already (origin): owed */
+    LEDGER_VOID = 3,      /* took tickets and was abandoned: owed */
+    LEDGER_RETURN = 4,    /* gives owed tickets back: quantity < 0 */
+    LEDGER_RESTOCK = 5,   /* adds capacity (quantity < 0), or an event's first stock */
+};
+
+/* The SHA-256 of an idempotency key, cut to 128 bits; all zero: no key. */
+struct ledger_key {
+    uint8_t bytes[16];
+};
+
+struct ledger_entry {
+    uint32_t event;     /* the event's number in the ledger, from 0, without gaps */
+    uint64_t sequence;  /* from 0, without gaps; its low 32 bits are the stock's */
+    uint8_t kind;       /* enum ledger_kind */
+    int32_t quantity;   /* tickets taken; negative: put back */
+    uint32_t available; /* tickets left after it */
+    uint64_t token;     /* random part of the order's id; 0 unless a sale */
+    uint64_t origin;    /* of a duplicate: the sequence of the sale that its key has; else 0 */
+    int64_t time_us;    /* microseconds since 1970, UTC */
+    struct ledger_key key;
+};
+
+/* What start-up needs of an event. */
+struct ledger_event {
+    uint32_t event;
+    char id[STOCK_EVENT_ID_MAX + 1];
+    uint64_t next_sequence; /* one past the last entry */
+    uint32_t available;     /* after the last entry */
+    uint64_t capacity;      /* all that was ever put in: available + sold + owed */
+    uint64_t owed;          /* voids + duplicates − returns */
+};
+
+/* What start-up needs of a sale whose key is still within its time to live. */
+struct ledger_keyed_sale {
+    struct ledger_key key;
+    uint32_t event;
+    uint64_t sequence;
+    int32_t quantity;
+    uint32_t available;
+    uint64_t token;
+    int64_t time_us;
+};
+
+struct ledger;
+
+struct ledger_ops {
+    const char *name; /* the scheme in LEDGER_URL */
+
+    /* Opens for writing, taking the exclusive lock; waits up to wait_ms for another holder to go.
+     * Makes the ledger when there is none, migrates an older one.  `location` is what follows the
+     * scheme.  0, LEDGER_HELD, LEDGER_NEWER, LEDGER_DAMAGED, or -errno.  On all but 0 the ledger is
+     * untouched and `error` has one line. */
+    int (*open)(struct ledger **ret_ledger, const char *location, unsigned wait_ms, char *error,
+                size_t error_size);
+    /* Opens for reading beside a writer (or without one). */
+    int (*open_reader)(struct ledger **ret_ledger, const char *location, char *error,
+                       size_t error_size);
+    void (*close)(struct ledger *ledger); /* accepts NULL */
+
+    /* Adds an event with its first stock as one RESTOCK entry, synced.  Its number is the count of
+     * events before.  */
+    int (*create_event)(struct ledger *ledger, const char *id, uint32_t available, int64_t time_us);
+    /* Tells every event in order of its number.  Stops early when `on_event` returns non-zero, and
+     * returns that. */
+    int (*each_event)(struct ledger *ledger,
+                      int (*on_event)(void *context, const struct ledger_event *event),
+                      void *context);
+    /* Tells every keyed sale at or after since_us, in sequence order for each event. */
+    int (*each_key)(struct ledger *ledger, int64_t since_us,
+                    int (*on_sale)(void *context, const struct ledger_keyed_sale *sale),
+                    void *context);
+
+    /* One transaction with one sync at its end: all of the batch is on disk when it returns 0, and
+     * none of it may be believed otherwise.  Entries come in sequence order for each event. */
+    int (*append)(struct ledger *ledger, const struct ledger_entry *entries, size_t count);
+    /* Keeps the store in shape while there is nothing to append (checkpoints); bounded in time;
+     * returns 1 when there is more of it to do. */
+    int (*tidy)(struct ledger *ledger);
+
+    /* The entry of that event and sequence: 0 or LEDGER_NOT_FOUND. */
+    int (*find)(struct ledger *ledger, uint32_t event, uint64_t sequence,
+                struct ledger_entry *ret_entry);
+    /* One line about the last fault; lives until the next call. */
+    const char *(*error)(struct ledger *ledger);
+};
+
+/* sqlite:PATH */
+extern const struct ledger_ops ledger_sqlite_ops;
+
+#endif
