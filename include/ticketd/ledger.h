@@ -16,6 +16,10 @@
 
 #include "ticketd/stock.h"
 
+/* What an order's id has room for (util/order_id.h). */
+#define LEDGER_EVENT_MAX    UINT16_MAX
+#define LEDGER_SEQUENCE_MAX ((UINT64_C(1) << 42) - 1)
+
 enum ledger_answer {
     LEDGER_DONE = 0,
     LEDGER_NOT_FOUND = 1,
@@ -46,7 +50,7 @@ struct ledger_entry {
     uint32_t available; /* tickets left after it */
     uint64_t token;     /* random part of the order's id; 0 unless a sale */
     uint64_t origin;    /* of a duplicate: the sequence of the sale that its key has; else 0 */
-    int64_t time_us;    /* microseconds since 1970, UTC */
+    int64_t time_us;    /* microseconds since 1970, UTC; in an event it never goes back */
     struct ledger_key key;
 };
 
@@ -58,6 +62,7 @@ struct ledger_event {
     uint32_t available;     /* after the last entry */
     uint64_t capacity;      /* all that was ever put in: available + sold + owed */
     uint64_t owed;          /* voids + duplicates − returns */
+    int64_t time_us;        /* of the last entry: the next one's is not earlier */
 };
 
 /* What start-up needs of a sale whose key is still within its time to live. */
@@ -76,13 +81,21 @@ struct ledger;
 struct ledger_ops {
     const char *name; /* the scheme in LEDGER_URL */
 
-    /* Opens for writing, taking the exclusive lock; waits up to wait_ms for another holder to go.
-     * Makes the ledger when there is none, migrates an older one.  `location` is what follows the
-     * scheme.  0, LEDGER_HELD, LEDGER_NEWER, LEDGER_DAMAGED, or -errno.  On all but 0 the ledger is
-     * untouched and `error` has one line. */
-    int (*open)(struct ledger **ret_ledger, const char *location, unsigned wait_ms, char *error,
+    /* Takes the exclusive right to write; waits up to wait_ms for another holder to go.  Called
+     * once by the master before anything else; every process that inherits the descriptor over
+     * fork holds it too, so that it is free only when the whole tree is dead.  Closing it is all
+     * there is to do (-1: a store that needs none).  `location` is what follows the scheme.
+     * 0, LEDGER_HELD, or -errno; on all but 0 `error` has one line. */
+    int (*lock)(int *ret_lock_fd, const char *location, unsigned wait_ms, char *error,
                 size_t error_size);
-    /* Opens for reading beside a writer (or without one). */
+    /* Opens for writing in a process that holds the lock: the master while it loads, closed again
+     * before it forks, then the keeper.  No handle crosses fork.  Makes the ledger when there is
+     * none, migrates an older one; all that is visible after it is durable too.
+     * 0, LEDGER_NEWER, LEDGER_DAMAGED, or -errno.  On all but 0 the ledger is as it was and
+     * `error` has one line. */
+    int (*open)(struct ledger **ret_ledger, const char *location, char *error, size_t error_size);
+    /* Opens for reading beside a writer (or without one); only each_…, find, error and close may
+     * be called on it.  Makes and migrates nothing: -ENOENT, or -EAGAIN for an older one. */
     int (*open_reader)(struct ledger **ret_ledger, const char *location, char *error,
                        size_t error_size);
     void (*close)(struct ledger *ledger); /* accepts NULL */
@@ -101,10 +114,15 @@ struct ledger_ops {
                     void *context);
 
     /* One transaction with one sync at its end: all of the batch is on disk when it returns 0, and
-     * none of it may be believed otherwise.  Entries come in sequence order for each event. */
+     * none of it may be believed otherwise.  Entries come in sequence order for each event, the
+     * first of them being the event's next; each one's `available` follows from the one before.
+     * -EINVAL: they do not (nothing written, no use in trying again).  Any other fault: the same
+     * entries are appended again, after a pause, until the disk is back; the handle recovers by
+     * itself. */
     int (*append)(struct ledger *ledger, const struct ledger_entry *entries, size_t count);
-    /* Keeps the store in shape while there is nothing to append (checkpoints); bounded in time;
-     * returns 1 when there is more of it to do. */
+    /* Keeps the store in shape: to be called when there is nothing to append, before sleeping.
+     * Takes no longer than a small append; what would is done by a thread of the store.
+     * 0, or -errno: nothing is lost, it is tried again in later calls. */
     int (*tidy)(struct ledger *ledger);
 
     /* The entry of that event and sequence: 0 or LEDGER_NOT_FOUND. */

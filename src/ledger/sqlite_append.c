@@ -1,0 +1,302 @@
+/* Adding to the ledger: one transaction a batch, and what is done after one has failed. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ledger/sqlite_schema.h"
+#include "ledger/sqlite_store.h"
+
+enum {
+    /* After so many failures in a row the connection is replaced: its descriptors may be dead. */
+    FAULTS_BEFORE_RECONNECT = 3,
+};
+
+static void touch(struct ledger *ledger, uint32_t event)
+{
+    struct ledger_tail *tail = &ledger->tails[event];
+
+    if (!tail->touched) {
+        tail->touched = true;
+        tail->draft = tail->durable;
+        ledger->touched[ledger->touched_count++] = event;
+    }
+}
+
+static void end_draft(struct ledger *ledger, bool durable)
+{
+    for (uint32_t i = 0; i < ledger->touched_count; i++) {
+        struct ledger_tail *tail = &ledger->tails[ledger->touched[i]];
+
+        if (durable)
+            tail->durable = tail->draft;
+        tail->touched = false;
+    }
+    ledger->touched_count = 0;
+}
+
+/* Adds an entry to its event's totals; false if it does not follow from them. */
+static bool add_up(struct ledger_totals *totals, const struct ledger_entry *entry)
+{
+    if (entry->sequence != totals->entries || entry->sequence > LEDGER_SEQUENCE_MAX)
+        return false;
+    totals->entries++;
+    totals->available -= entry->quantity;
+    switch (entry->kind) {
+    case LEDGER_SALE:
+        totals->sold += entry->quantity;
+        break;
+    case LEDGER_DUPLICATE:
+    case LEDGER_VOID:
+    case LEDGER_RETURN:
+        totals->owed += entry->quantity;
+        break;
+    case LEDGER_RESTOCK:
+        totals->capacity -= entry->quantity;
+        break;
+    default:
+        return false;
+    }
+    if ((entry->quantity < 0) != (entry->kind == LEDGER_RETURN || entry->kind == LEDGER_RESTOCK) &&
+        entry->quantity != 0)
+        return false;
+    return totals->available == entry->available && totals->sold >= 0 && totals->owed >= 0;
+}
+
+static int draft_all(struct ledger *ledger, const struct ledger_entry *entries, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct ledger_entry *entry = &entries[i];
+
+        if (entry->event >= ledger->tail_count)
+            return store_finding(ledger, -EINVAL, "has no event %u", entry->event);
+        touch(ledger, entry->event);
+        if (!add_up(&ledger->tails[entry->event].draft, entry))
+            return store_finding(ledger, -EINVAL,
+                                 "cannot take entry %llu of event %u: it does not follow from the "
+                                 "entry before",
+                                 (unsigned long long)entry->sequence, entry->event);
+    }
+    return 0;
+}
+
+static bool has_key(const struct ledger_entry *entry)
+{
+    static const struct ledger_key none;
+
+    return memcmp(&entry->key, &none, sizeof(none)) != 0;
+}
+
+/* Binding a prepared statement's own parameters cannot fail. */
+static int insert_entry(struct ledger *ledger, const struct ledger_entry *entry)
+{
+    sqlite3_stmt *insert = ledger->insert_entry;
+
+    sqlite3_bind_int64(insert, 1, entry->event * SCHEMA_EVENT_STRIDE + (int64_t)entry->sequence);
+    sqlite3_bind_int(insert, 2, entry->kind);
+    sqlite3_bind_int(insert, 3, entry->quantity);
+    sqlite3_bind_int64(insert, 4, entry->available);
+    sqlite3_bind_int64(insert, 5, entry->time_us);
+    if (entry->kind == LEDGER_SALE)
+        sqlite3_bind_int64(insert, 6, (int64_t)entry->token);
+    else
+        sqlite3_bind_null(insert, 6);
+    if (entry->kind == LEDGER_DUPLICATE)
+        sqlite3_bind_int64(insert, 7, (int64_t)entry->origin);
+    else
+        sqlite3_bind_null(insert, 7);
+    if (has_key(entry))
+        sqlite3_bind_blob(insert, 8, &entry->key, sizeof(entry->key), SQLITE_STATIC);
+    else
+        sqlite3_bind_null(insert, 8);
+    (void)sqlite3_step(insert);
+    return sqlite3_reset(insert);
+}
+
+static int update_event(struct ledger *ledger, uint32_t event, const struct ledger_totals *totals)
+{
+    sqlite3_stmt *update = ledger->update_event;
+
+    sqlite3_bind_int64(update, 1, event);
+    sqlite3_bind_int64(update, 2, (int64_t)totals->entries);
+    sqlite3_bind_int64(update, 3, totals->capacity);
+    sqlite3_bind_int64(update, 4, totals->available);
+    sqlite3_bind_int64(update, 5, totals->sold);
+    sqlite3_bind_int64(update, 6, totals->owed);
+    (void)sqlite3_step(update);
+    return sqlite3_reset(update);
+}
+
+static int add_event(struct ledger *ledger, const char *id)
+{
+    sqlite3_stmt *insert = NULL;
+    int rc = sqlite3_prepare_v2(ledger->db, "INSERT INTO events VALUES (?1, ?2, 0, 0, 0, 0, 0)", -1,
+                                &insert, NULL);
+
+    if (rc == SQLITE_OK) {
+        sqlite3_bind_int64(insert, 1, ledger->tail_count - 1);
+        sqlite3_bind_text(insert, 2, id, -1, SQLITE_STATIC);
+        (void)sqlite3_step(insert);
+        rc = sqlite3_finalize(insert);
+    }
+    return rc;
+}
+
+/* Takes back what is beyond what was acknowledged, within the transaction that writes it anew. */
+static int rewind_file(struct ledger *ledger)
+{
+    char sql[160];
+    int rc = SQLITE_OK;
+
+    for (uint32_t i = 0; rc == SQLITE_OK && i < ledger->tail_count; i++) {
+        int64_t base = i * SCHEMA_EVENT_STRIDE;
+
+        sqlite3_snprintf(sizeof(sql), sql, "DELETE FROM entries WHERE id >= %lld AND id < %lld",
+                         base + (int64_t)ledger->tails[i].durable.entries,
+                         base + SCHEMA_EVENT_STRIDE);
+        rc = sqlite3_exec(ledger->db, sql, NULL, NULL, NULL);
+        if (rc == SQLITE_OK)
+            rc = update_event(ledger, i, &ledger->tails[i].durable);
+    }
+    sqlite3_snprintf(sizeof(sql), sql,
+                     "DELETE FROM entries WHERE id >= %lld; DELETE FROM events WHERE event >= %u",
+                     ledger->tail_count * SCHEMA_EVENT_STRIDE, ledger->tail_count);
+    return rc == SQLITE_OK ? sqlite3_exec(ledger->db, sql, NULL, NULL, NULL) : rc;
+}
+
+struct batch {
+    const struct ledger_entry *entries;
+    size_t count;
+    const char *new_event; /* the last tail's id, not in the file yet; or NULL */
+    bool rewind;
+};
+
+static int write_batch(struct ledger *ledger, const struct batch *batch)
+{
+    int rc = sqlite3_exec(ledger->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+
+    if (rc == SQLITE_OK && batch->rewind)
+        rc = rewind_file(ledger);
+    if (rc == SQLITE_OK && batch->new_event)
+        rc = add_event(ledger, batch->new_event);
+    for (size_t i = 0; rc == SQLITE_OK && i < batch->count; i++)
+        rc = insert_entry(ledger, &batch->entries[i]);
+    for (uint32_t i = 0; rc == SQLITE_OK && i < ledger->touched_count; i++)
+        rc = update_event(ledger, ledger->touched[i], &ledger->tails[ledger->touched[i]].draft);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(ledger->db, "COMMIT", NULL, NULL, NULL);
+    return rc;
+}
+
+/* Whether the file has more than was acknowledged; less is a ledger that lost something. */
+static int compare_tails(struct ledger *ledger, uint32_t acknowledged, bool *ret_beyond)
+{
+    uint32_t count = 0;
+    int r = store_count_events(ledger, &count);
+    bool beyond = count > acknowledged;
+
+    for (uint32_t i = 0; r == 0 && i < acknowledged; i++) {
+        struct ledger_totals totals;
+
+        r = store_read_totals(ledger, i, &totals);
+        if (r > 0 || (r == 0 && totals.entries < ledger->tails[i].durable.entries))
+            return store_finding(ledger, -EUCLEAN, "lost entries of event %u that were in it", i);
+        if (r == 0 && totals.entries > ledger->tails[i].durable.entries)
+            beyond = true;
+    }
+    if (r == 0)
+        *ret_beyond = beyond;
+    return r;
+}
+
+/* After a fault: the same connection if it still works, else a new one.  The failed batch is
+ * normally invisible (see sqlite_open.c).  If the file shows it nevertheless, the log is made
+ * durable as it is and the batch replaced: it must not be taken for written. */
+static int recover(struct ledger *ledger, uint32_t acknowledged, bool *ret_rewind)
+{
+    bool beyond = false;
+    int r, rc;
+
+    if (!ledger->db || ledger->faults >= FAULTS_BEFORE_RECONNECT) {
+        store_disconnect(ledger, false);
+        r = store_connect(ledger, false);
+        if (r != 0)
+            return r < 0 ? r : -EUCLEAN;
+    }
+    r = compare_tails(ledger, acknowledged, &beyond);
+    if (r != 0)
+        return r;
+    if (beyond) {
+        rc = store_rewrite_log(ledger->db);
+        if (rc != SQLITE_OK)
+            return store_fault(ledger, "sync", rc);
+    }
+    *ret_rewind = beyond;
+    return 0;
+}
+
+static int add(struct ledger *ledger, struct batch *batch)
+{
+    uint32_t acknowledged = ledger->tail_count - (batch->new_event ? 1 : 0);
+    int r = 0, rc;
+
+    if (ledger->faults > 0)
+        r = recover(ledger, acknowledged, &batch->rewind);
+    if (r == 0) {
+        rc = checkpointer_admit(&ledger->checkpointer);
+        if (rc == SQLITE_OK)
+            rc = write_batch(ledger, batch);
+        if (rc != SQLITE_OK)
+            r = store_fault(ledger, "write to", rc);
+    }
+    if (r != 0) {
+        if (ledger->db && !sqlite3_get_autocommit(ledger->db))
+            (void)sqlite3_exec(ledger->db, "ROLLBACK", NULL, NULL, NULL);
+        ledger->faults++;
+        return r;
+    }
+    ledger->faults = 0;
+    return 0;
+}
+
+int store_append(struct ledger *ledger, const struct ledger_entry *entries, size_t count)
+{
+    struct batch batch = {.entries = entries, .count = count};
+    int r;
+
+    if (count == 0)
+        return 0;
+    r = draft_all(ledger, entries, count);
+    if (r == 0)
+        r = add(ledger, &batch);
+    end_draft(ledger, r == 0);
+    if (r == 0)
+        checkpointer_committed(&ledger->checkpointer);
+    return r;
+}
+
+int store_create_event(struct ledger *ledger, const char *id, uint32_t available, int64_t time_us)
+{
+    struct ledger_entry first = {
+        .event = ledger->tail_count,
+        .kind = LEDGER_RESTOCK,
+        .quantity = -(int32_t)available,
+        .available = available,
+        .time_us = time_us,
+    };
+    struct batch batch = {.entries = &first, .count = 1, .new_event = id};
+    int r;
+
+    if (available > STOCK_QUANTITY_MAX || strlen(id) > STOCK_EVENT_ID_MAX ||
+        ledger->tail_count > LEDGER_EVENT_MAX)
+        return store_finding(ledger, -EINVAL, "cannot take the event %s: out of bounds", id);
+    r = store_grow_tails(ledger);
+    if (r == 0) {
+        r = draft_all(ledger, &first, 1);
+        if (r == 0)
+            r = add(ledger, &batch);
+        end_draft(ledger, r == 0);
+        if (r != 0)
+            ledger->tail_count--;
+    }
+    return r;
+}
