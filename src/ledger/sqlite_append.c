@@ -142,12 +142,12 @@ static int add_event(struct ledger *ledger, const char *id)
 }
 
 /* Takes back what is beyond what was acknowledged, within the transaction that writes it anew. */
-static int rewind_file(struct ledger *ledger)
+static int rewind_file(struct ledger *ledger, uint32_t acknowledged)
 {
     char sql[160];
     int rc = SQLITE_OK;
 
-    for (uint32_t i = 0; rc == SQLITE_OK && i < ledger->tail_count; i++) {
+    for (uint32_t i = 0; rc == SQLITE_OK && i < acknowledged; i++) {
         int64_t base = i * SCHEMA_EVENT_STRIDE;
 
         sqlite3_snprintf(sizeof(sql), sql, "DELETE FROM entries WHERE id >= %lld AND id < %lld",
@@ -159,7 +159,7 @@ static int rewind_file(struct ledger *ledger)
     }
     sqlite3_snprintf(sizeof(sql), sql,
                      "DELETE FROM entries WHERE id >= %lld; DELETE FROM events WHERE event >= %u",
-                     ledger->tail_count * SCHEMA_EVENT_STRIDE, ledger->tail_count);
+                     acknowledged * SCHEMA_EVENT_STRIDE, acknowledged);
     return rc == SQLITE_OK ? sqlite3_exec(ledger->db, sql, NULL, NULL, NULL) : rc;
 }
 
@@ -167,7 +167,8 @@ struct batch {
     const struct ledger_entry *entries;
     size_t count;
     const char *new_event; /* the last tail's id, not in the file yet; or NULL */
-    bool rewind;
+    uint32_t acknowledged; /* how many events are in the file */
+    bool rewind;           /* the file shows more than was acknowledged: see recover */
 };
 
 static int write_batch(struct ledger *ledger, const struct batch *batch)
@@ -175,7 +176,7 @@ static int write_batch(struct ledger *ledger, const struct batch *batch)
     int rc = sqlite3_exec(ledger->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 
     if (rc == SQLITE_OK && batch->rewind)
-        rc = rewind_file(ledger);
+        rc = rewind_file(ledger, batch->acknowledged);
     if (rc == SQLITE_OK && batch->new_event)
         rc = add_event(ledger, batch->new_event);
     for (size_t i = 0; rc == SQLITE_OK && i < batch->count; i++)
@@ -211,7 +212,7 @@ static int compare_tails(struct ledger *ledger, uint32_t acknowledged, bool *ret
 /* After a fault: the same connection if it still works, else a new one.  The failed batch is
  * normally invisible (see sqlite_open.c).  If the file shows it nevertheless, the log is made
  * durable as it is and the batch replaced: it must not be taken for written. */
-static int recover(struct ledger *ledger, uint32_t acknowledged, bool *ret_rewind)
+static int recover(struct ledger *ledger, struct batch *batch)
 {
     bool beyond = false;
     int r, rc;
@@ -222,7 +223,7 @@ static int recover(struct ledger *ledger, uint32_t acknowledged, bool *ret_rewin
         if (r != 0)
             return r < 0 ? r : -EUCLEAN;
     }
-    r = compare_tails(ledger, acknowledged, &beyond);
+    r = compare_tails(ledger, batch->acknowledged, &beyond);
     if (r != 0)
         return r;
     if (beyond) {
@@ -230,17 +231,17 @@ static int recover(struct ledger *ledger, uint32_t acknowledged, bool *ret_rewin
         if (rc != SQLITE_OK)
             return store_fault(ledger, "sync", rc);
     }
-    *ret_rewind = beyond;
+    batch->rewind = beyond;
     return 0;
 }
 
 static int add(struct ledger *ledger, struct batch *batch)
 {
-    uint32_t acknowledged = ledger->tail_count - (batch->new_event ? 1 : 0);
     int r = 0, rc;
 
+    batch->acknowledged = ledger->tail_count - (batch->new_event ? 1 : 0);
     if (ledger->faults > 0)
-        r = recover(ledger, acknowledged, &batch->rewind);
+        r = recover(ledger, batch);
     if (r == 0) {
         rc = checkpointer_admit(&ledger->checkpointer);
         if (rc == SQLITE_OK)

@@ -126,27 +126,40 @@ int store_rewrite_log(sqlite3 *db)
     return rc;
 }
 
+static void folder_of(const char *path, char ret_folder[PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    int len = slash == path ? 1 : slash ? (int)(slash - path) : 1;
+
+    (void)snprintf(ret_folder, PATH_MAX, "%.*s", len, slash ? path : ".");
+}
+
 /* The names of the database and its log are durable only when their folder is.  SQLite syncs it
  * too, but does not say when that fails. */
 static int sync_folder(struct ledger *ledger)
 {
     char folder[PATH_MAX];
-    char *slash;
     int fd, r = 0;
 
-    (void)snprintf(folder, sizeof(folder), "%s", ledger->path);
-    slash = strrchr(folder, '/');
-    if (slash == folder)
-        slash++;
-    if (slash)
-        *slash = '\0';
-    fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    folder_of(ledger->path, folder);
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fsync(fd) != 0)
         r = -errno;
     if (fd >= 0)
         (void)close(fd);
     return r < 0 ? store_finding(ledger, r, "has a folder that cannot be synced: %s", strerror(-r))
                  : 0;
+}
+
+/* SQLite's own answer hides why: it tries to read what it could not make. */
+static int open_failed(struct ledger *ledger, bool is_new, int rc)
+{
+    char folder[PATH_MAX];
+
+    folder_of(ledger->path, folder);
+    if (is_new && faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) != 0)
+        return store_finding(ledger, -errno, "cannot be made: %s", strerror(errno));
+    return store_fault(ledger, "open", rc);
 }
 
 /* An empty database beside a log that is not empty has lost its content: SQLite would throw the
@@ -304,7 +317,7 @@ int store_connect(struct ledger *ledger, bool create)
     if (r != 0)
         return r;
     rc = sqlite3_open_v2(ledger->path, &ledger->db, flags, NULL);
-    r = rc == SQLITE_OK ? settle(ledger, create) : store_fault(ledger, "open", rc);
+    r = rc == SQLITE_OK ? settle(ledger, create) : open_failed(ledger, is_new, rc);
     if (r == 0) {
         if (ledger->writer)
             checkpointer_init(&ledger->checkpointer, ledger->db, ledger->path);
