@@ -44,13 +44,13 @@ struct ledger_key {
 
 struct ledger_entry {
     uint32_t event;     /* the event's number in the ledger, from 0, without gaps */
-    uint64_t sequence;  /* from 0, without gaps; its low 32 bits are the stock's */
-    uint8_t kind;       /* enum ledger_kind */
     int32_t quantity;   /* tickets taken; negative: put back */
-    uint32_t available; /* tickets left after it */
+    uint64_t sequence;  /* from 0, without gaps; its low 32 bits are the stock's */
     uint64_t token;     /* random part of the order's id; 0 unless a sale */
     uint64_t origin;    /* of a duplicate: the sequence of the sale that its key has; else 0 */
     int64_t time_us;    /* microseconds since 1970, UTC; in an event it never goes back */
+    uint32_t available; /* tickets left after it */
+    uint8_t kind;       /* enum ledger_kind */
     struct ledger_key key;
 };
 

@@ -196,7 +196,7 @@ static int compare_tails(struct ledger *ledger, uint32_t acknowledged, bool *ret
     bool beyond = count > acknowledged;
 
     for (uint32_t i = 0; r == 0 && i < acknowledged; i++) {
-        struct ledger_totals totals;
+        struct ledger_totals totals = {0};
 
         r = store_read_totals(ledger, i, &totals);
         if (r > 0 || (r == 0 && totals.entries < ledger->tails[i].durable.entries))

@@ -182,7 +182,7 @@ struct key_walk {
 
 static int walk_event(struct ledger *ledger, const struct key_walk *walk, uint32_t event)
 {
-    struct ledger_totals totals;
+    struct ledger_totals totals = {0};
     struct ledger_keyed_sale sale;
     int64_t base = event * SCHEMA_EVENT_STRIDE, first = 0;
     int r = store_read_totals(ledger, event, &totals);

@@ -52,7 +52,7 @@ static const char tables[] =
     " || printf('.%06dZ', n.time_us % 1000000)"
 
 /* Views have a step of their own: a later version replaces them without touching a row.
- * The order's id is the text of util/order_id.h. */
+ * The order's id is the text of util/order_id.h.  In SQL <<, >>, | and & have one precedence. */
 static const char views[] =
     "CREATE VIEW journal AS\n"
     "-- Every entry in words. Quick: WHERE n BETWEEN 10000000000000 * event AND ...\n"
@@ -64,7 +64,7 @@ static const char views[] =
     "CREATE VIEW orders AS\n"
     "-- Every sale under the id that the HTTP API shows.\n"
     "SELECT printf('%08x-%04x-8%03x-%04x-%012x',\n"
-    "        n.event << 16 | n.sequence >> 26, n.sequence >> 10 & 65535,\n"
+    "        n.event << 16 | (n.sequence >> 26), n.sequence >> 10 & 65535,\n"
     "        (n.sequence & 1023) << 2 | (n.token >> 62 & 3),\n"
     "        32768 | (n.token >> 48 & 16383), n.token & 281474976710655) AS order_id,\n"
     "    e.id AS event, n.sequence, n.quantity,\n"

@@ -72,7 +72,7 @@ static int open_as(struct ledger **ret_ledger, const char *location, bool writer
         free(ledger);
         return -ENAMETOOLONG;
     }
-    strcpy(ledger->path, location);
+    memcpy(ledger->path, location, strlen(location) + 1);
     r = store_connect(ledger, writer);
     if (r == 0 && writer)
         r = load_tails(ledger);

@@ -207,6 +207,8 @@ static void test_long_sequences(void **state)
     struct ledger *ledger = must_open(scratch->ledger);
     struct ledger_entry entries[2];
     struct seen seen = {0};
+    struct order_id id;
+    char text[ORDER_ID_LEN + 1];
 
     assert_int_equal(ops->create_event(ledger, "default", 100, 1), 0);
     ops->close(ledger);
@@ -232,6 +234,9 @@ static void test_long_sequences(void **state)
     assert_int_equal(ops->each_event(ledger, on_event, &seen), 0);
     assert_int_equal(seen.events[0].next_sequence, LEDGER_SEQUENCE_MAX + 1);
     ops->close(ledger);
+    id = (struct order_id){.sequence = LEDGER_SEQUENCE_MAX, .token = entries[0].token};
+    order_id_format(&id, text);
+    expect_sql(scratch->ledger, "SELECT order_id FROM orders ORDER BY sequence DESC LIMIT 1", text);
 }
 
 /* A batch that does not follow from what is there is refused whole, and the next one is taken. */

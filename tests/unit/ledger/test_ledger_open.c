@@ -68,8 +68,7 @@ static void test_damaged(void **state)
         "UPDATE events SET entries = 2",
         "DELETE FROM events",
         "UPDATE events SET event = 1",
-        "INSERT INTO entries (id, kind, quantity, available, time_us)"
-        " VALUES (10000000000000, 5, -1, 1, 1)",
+        "INSERT INTO entries (id, kind, quantity, available, time_us) VALUES (1e13, 5, -1, 1, 1)",
         "ALTER TABLE entries RENAME COLUMN token TO secret",
         "DROP TABLE events",
     };
