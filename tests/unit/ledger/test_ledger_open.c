@@ -98,16 +98,25 @@ static void test_damaged(void **state)
     expect_refused(scratch->ledger, LEDGER_DAMAGED, "damaged");
 }
 
-/* A ledger cut to nothing, with its log still there, is not taken for a new one. */
+/* A ledger cut to nothing, or removed, with its log still there, is not taken for a new one. */
 static void test_emptied(void **state)
 {
     const struct scratch *scratch = *state;
-    char log[128];
+    struct ledger *ledger;
+    char log[128], error[512] = "";
 
     (void)snprintf(log, sizeof(log), "%s-wal", scratch->ledger);
     write_bytes(scratch->ledger, "wb", 0, "", 0);
     write_bytes(log, "wb", 0, "rest of a log", 13);
-    expect_refused(scratch->ledger, LEDGER_DAMAGED, "is empty, its log is not");
+    expect_refused(scratch->ledger, LEDGER_DAMAGED, "is empty or gone");
+    assert_int_equal(unlink(scratch->ledger), 0);
+    assert_int_equal(ops->open(&ledger, scratch->ledger, error, sizeof(error)), LEDGER_DAMAGED);
+    assert_int_equal(access(log, F_OK), 0);
+    assert_int_not_equal(access(scratch->ledger, F_OK), 0);
+    /* A ledger that is only empty is a new one. */
+    assert_int_equal(unlink(log), 0);
+    write_bytes(scratch->ledger, "wb", 0, "", 0);
+    make_ledger(scratch->ledger);
 }
 
 /* An older ledger is brought up to date with all that is in it; a reader does not do that. */
