@@ -9,6 +9,7 @@
  * are written by one process and read by others only after the stamp, which is asserted.
  *
  * Memory is sequentially consistent here; the memory orders are not what this model is about.
+ * Nor are wake-ups: who waits sees a change at once.  Nor is a death of the master, which ends all.
  *
  * Ghosts (g...) are what only the model knows; no decision of the protocol depends on them.
  */
@@ -346,7 +347,7 @@ look:
 too_few:
 #if KEYS
 	/* Sold out for certain only when the index covers what was seen and does not hold the key.
-	 * Waiting for that takes no slot; giving up at the deadline is a 503. */
+	 * Waiting for that takes no slot.  (Giving up at the deadline is a 503, and not modelled.) */
 	if
 	:: k == 0
 	:: k == 1 ->
