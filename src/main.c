@@ -71,6 +71,8 @@ static int with_settings(const struct command_line *line, char *const *arguments
     }
     if (judge_mode(&settings) != NULL)
         return refuse(judge_mode(&settings));
+    if (!master_can_run(&settings, error))
+        return refuse(error);
     if (line->action == COMMAND_LINE_CHECK_CONFIG)
         return EXIT_SUCCESS;
     return master_run(
@@ -85,8 +87,10 @@ int main(int argc, char **argv)
     struct command_line line;
 
     arguments = copy_arguments(argc, argv);
-    if (arguments == NULL)
+    if (arguments == NULL) {
+        (void)fputs("ticketd: out of memory\n", stderr);
         return EX_OSERR;
+    }
     setprogname("ticketd");
     setproctitle_init(argc, argv, environ);
     if (command_line_parse(&line, argc, arguments, error) != 0) {

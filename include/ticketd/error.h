@@ -2,7 +2,8 @@
  *
  *   < 0   fatal: a negated errno; the caller passes it on and never guesses
  *     0   done
- *   > 0   a documented answer of the domain (enum ticketd_answer) that the caller must handle
+ *   > 0   a documented answer of the domain that the caller must handle: enum ticketd_answer, or
+ *         the enum that the function's own header names
  *
  * Outputs named ret_… are written last, and stay untouched unless the return is 0 (or the
  * positive answer that documents them).  Safe in every process; holds no state. */

@@ -1,7 +1,7 @@
 /* The stock: how many tickets of each event can still be sold.
  *
  * It lives in one shared memory segment (layout: src/stock/segment.h) that the master makes before
- * it forks; the master, the keeper and the workers of a pool that owns the stock may call this.
+ * it forks; the master and the children of a tree that owns the stock may call this.
  * Selling and giving back are one compare-and-swap of one 64-bit word each: no call here locks,
  * blocks, allocates or makes a system call, except stock_create and stock_destroy.
  *
@@ -59,7 +59,7 @@ int stock_event_find(const struct stock *stock, const char *id, size_t id_len, u
 int stock_sell(struct stock *stock, uint32_t event, uint32_t quantity,
                struct stock_entry *ret_entry);
 
-/* Gives `quantity` tickets back.
+/* Gives `quantity` tickets (1 … STOCK_QUANTITY_MAX) back; ret_entry is set only for 0.
  * 0: given back.  TICKETD_INVALID: that would be more than the event's capacity, nothing changed.
  * TICKETD_BUSY: as above. */
 int stock_give_back(struct stock *stock, uint32_t event, uint32_t quantity,

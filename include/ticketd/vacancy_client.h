@@ -8,7 +8,8 @@
  *    idle ──────────────────────────► pending ──────────────────────► idle
  *                                        └────── vacancy_cancel ──────► idle
  *
- * - The caller owns struct vacancy_call and keeps it in place while it is pending.
+ * - The caller owns struct vacancy_call, sets its `pending` to NULL before its first use, and keeps
+ *   it in place while it is pending.
  * - on_complete runs exactly once for each call that is not cancelled; it may run before the
  *   function that started the call returns.  The call is idle again when it runs, so that the
  *   callback may free it or start it anew.
@@ -72,7 +73,8 @@ struct vacancy_client {
 /* Sets the table of functions; every slot must be filled. */
 void vacancy_client_init(struct vacancy_client *client, const struct vacancy_client_ops *ops);
 
-/* Takes request->quantity tickets of request->event. */
+/* Takes request->quantity tickets of request->event; a quantity out of bounds is the caller's bug.
+ */
 void vacancy_reserve(struct vacancy_client *client, struct vacancy_call *call,
                      const struct vacancy_request *request, vacancy_on_complete *on_complete);
 

@@ -144,7 +144,7 @@ void http_connection_resume(struct http_server *server)
         taken |= accept_one(server, server->listeners[i]);
     if (taken)
         server->accept_pause_ms = ACCEPT_PAUSE_FIRST_MS;
-    else if (server->accept_pause_ms < HTTP_SWEEP_MS)
+    else if (2 * server->accept_pause_ms <= HTTP_SWEEP_MS)
         server->accept_pause_ms *= 2;
     http_timer_set(&server->resume_timer, server->accept_pause_ms, 0);
 }

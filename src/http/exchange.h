@@ -47,7 +47,8 @@ void http_on_gone(struct http_exchange *exchange, void (*cancel)(void *context),
 /* Begins an exchange: takes over or makes the request id, finds the origin. */
 struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t *req);
 
-/* The value of a request header, or base NULL.  `name` is lower case. */
+/* The value of a request header (the first, if it is repeated), or base NULL.  `name` is lower
+ * case. */
 struct text http_header(const struct http_exchange *exchange, struct text name);
 
 /* Whether a page of the exchange's Origin may call: a listed one, or one that this host served;
@@ -73,7 +74,7 @@ void http_problem_allow(struct http_exchange *exchange, enum problem_code code, 
 void http_problem_close(struct http_exchange *exchange, enum problem_code code, const char *detail);
 
 /* Decodes the body {"qty": N}.  true with *ret_quantity, or false after sending the problem
- * (malformed_json, unsupported_media_type, invalid_quantity). */
+ * (malformed_json, unsupported_media_type, invalid_quantity, internal_error without memory). */
 bool http_read_quantity(struct http_exchange *exchange, int64_t *ret_quantity);
 
 /* Adds status-independent headers of every answer to a response that libh2o itself began. */

@@ -150,6 +150,8 @@ static void on_early_answer(h2o_filter_t *super, h2o_req_t *req, h2o_ostream_t *
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
                    H2O_STRLIT("application/problem+json"));
     http_add_common_headers(exchange);
+    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CACHE_CONTROL, NULL,
+                   H2O_STRLIT("no-store"));
     h2o_setup_next_ostream(req, &stream->super.next);
 }
 

@@ -17,7 +17,7 @@
 #define HTTP_LISTENERS_MAX 64
 /* Most paths of one server. */
 #define HTTP_PATHS_MAX 32
-/* How often connections are swept; a limit of time acts up to twice as late. */
+/* How often connections are swept; a limit of time acts up to two sweeps late, never early. */
 #define HTTP_SWEEP_MS 250
 
 /* What a path does with a request whose framing is sound.  Must answer, now or later. */

@@ -116,7 +116,10 @@ static int add(struct opening *opening, int fd, const char *key, const char *nam
 
     if (opening->set->count == LISTENERS_MAX) {
         close(fd);
-        return fail(opening, name, E2BIG);
+        (void)snprintf(opening->error, SETTINGS_ERROR_MAX,
+                       "cannot listen on %s: HOST comes to more than %d addresses", name,
+                       LISTENERS_MAX);
+        return TICKETD_INVALID;
     }
     listener = &opening->set->items[opening->set->count++];
     *listener = (struct listener){.fd = fd, .is_unix = is_unix};
@@ -261,7 +264,9 @@ static int bind_unix(const struct sockaddr_un *address)
             bind(fd, (const struct sockaddr *)address, sizeof(*address)) == -1)
             goto Fail;
     }
-    return fd;
+    /* its folder says who may come in: a proxy seldom runs as the same user */
+    if (chmod(address->sun_path, 0666) == 0)
+        return fd;
 Fail:
     error = errno;
     close(fd);

@@ -1,5 +1,6 @@
 #include "master/master.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -76,7 +77,7 @@ static uint32_t worker_count(const struct settings *settings)
 
 /* Every worker may come to hold all connections, when the others are being replaced.  false with
  * one line in `error`. */
-static bool descriptors_suffice(const struct settings *settings, char error[SETTINGS_ERROR_MAX])
+bool master_can_run(const struct settings *settings, char error[SETTINGS_ERROR_MAX])
 {
     struct rlimit limit = {.rlim_max = 0};
 
@@ -92,19 +93,27 @@ static bool descriptors_suffice(const struct settings *settings, char error[SETT
     return false;
 }
 
+/* Logs why the start fails.  Returns `result`, a negated errno. */
+static int cannot_start(int result)
+{
+    errno = -result;
+    log_critical("cannot start: %m");
+    return result;
+}
+
 static int raise_descriptor_limit(const struct settings *settings)
 {
     char error[SETTINGS_ERROR_MAX];
     struct rlimit limit;
 
-    if (!descriptors_suffice(settings, error)) {
+    if (!master_can_run(settings, error)) {
         log_critical("%s", error);
         return TICKETD_INVALID;
     }
     if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-        return -errno;
+        return cannot_start(-errno);
     limit.rlim_cur = limit.rlim_max;
-    return setrlimit(RLIMIT_NOFILE, &limit) == -1 ? -errno : 0;
+    return setrlimit(RLIMIT_NOFILE, &limit) == -1 ? cannot_start(-errno) : 0;
 }
 
 static void block_signals(sigset_t *ret_set)
@@ -159,7 +168,7 @@ static int open_listeners(struct master *master)
     }
     master->listener_fds = calloc(master->listeners.count, sizeof(int));
     if (master->listener_fds == NULL)
-        return -ENOMEM;
+        return cannot_start(-ENOMEM);
     for (uint32_t i = 0; i < master->listeners.count; ++i) {
         master->listener_fds[i] = master->listeners.items[i].fd;
         log_info("listening on %s", master->listeners.items[i].name);
@@ -229,7 +238,7 @@ static void reload(struct master *master)
     struct settings fresh;
 
     input.environment = environ; /* it may have moved since the start */
-    if (settings_load(&fresh, &input, error) != 0 || !descriptors_suffice(&fresh, error)) {
+    if (settings_load(&fresh, &input, error) != 0 || !master_can_run(&fresh, error)) {
         log_error("reload refused, nothing is changed: %s", error);
         return;
     }
@@ -406,17 +415,15 @@ static int set_up(struct master *master)
     int result;
 
     if (len == -1)
-        return -errno;
+        return cannot_start(-errno);
     master->binary[len] = '\0';
     if ((result = raise_descriptor_limit(&master->settings)) != 0)
         return result;
     if ((result = open_descriptors(master)) == 0)
         result = open_stock(master);
-    if (result < 0) {
-        errno = -result;
-        log_critical("cannot start: %m");
-        return result;
-    }
+    assert(result <= 0 && "an empty stock has room for its first event");
+    if (result < 0)
+        return cannot_start(result);
     if ((result = open_listeners(master)) != 0)
         return result;
     open_watch(master);

@@ -3,6 +3,8 @@
 #ifndef TICKETD_MASTER_MASTER_H
 #define TICKETD_MASTER_MASTER_H
 
+#include <stdbool.h>
+
 #include "config/settings.h"
 
 struct master_options {
@@ -10,6 +12,10 @@ struct master_options {
     const struct settings_input *input; /* to load them again on reload; borrowed */
     char *const *arguments; /* of this process, argv[0] first, ended by NULL; borrowed */
 };
+
+/* Whether this process may open as many files as these settings ask for.  false with one line in
+ * `error`.  Looks only; for --check-config, the start and a reload. */
+bool master_can_run(const struct settings *settings, char error[SETTINGS_ERROR_MAX]);
 
 /* Runs until told to stop.  Returns the exit status: 0 after a stop, else why it could not serve
  * (after one line in the log). */

@@ -117,7 +117,7 @@ static void note_death(struct pool *pool, const struct child *child, uint64_t no
     delay_ms = back_off(place, now_ms);
     if (!pool->ever_served && place->deaths >= POOL_STILLBORN_MAX)
         pool->stillborn = true;
-    else
+    else if (delay_ms > 0)
         log_info("worker %" PRIu32 " starts again in %" PRIu64 " ms", child->index, delay_ms);
 }
 

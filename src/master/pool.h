@@ -14,6 +14,7 @@
 #ifndef TICKETD_MASTER_POOL_H
 #define TICKETD_MASTER_POOL_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -22,6 +23,7 @@
 #include "worker/worker.h"
 
 #define POOL_WORKERS_MAX 128
+static_assert(LISTENERS_MAX <= WORKER_LISTENERS_MAX, "a worker takes every listener of its pool");
 /* Slots a pool needs: each worker once, and once more while a roll overlaps. */
 #define POOL_SLOTS(workers) (2 * (workers))
 

@@ -12,8 +12,8 @@
  *
  * Process-safe: every field is one aligned atomic cell with one writer at a time.  A child that is
  * killed leaves its slot as it was; the master clears it after it has reaped the child. */
-#ifndef TICKETD_SCOREBOARD_H
-#define TICKETD_SCOREBOARD_H
+#ifndef TICKETD_SCOREBOARD_SCOREBOARD_H
+#define TICKETD_SCOREBOARD_SCOREBOARD_H
 
 #include <assert.h>
 #include <stdalign.h>

@@ -1,8 +1,8 @@
 /* Escapes bytes that a client may have chosen, so that they can stand inside a log line or a JSON
  * string.  Safe in every process; holds no state; never allocates and never terminates its output.
  */
-#ifndef UTIL_ESCAPE_H
-#define UTIL_ESCAPE_H
+#ifndef TICKETD_UTIL_ESCAPE_H
+#define TICKETD_UTIL_ESCAPE_H
 
 #include <stddef.h>
 

@@ -1,8 +1,8 @@
 /* JSON, in and out, with cJSON kept inside json.c.  For any process, from one thread; never does
  * input or output and never blocks.  Decoding accepts what RFC 8259 allows and no more: cJSON alone
  * takes much that is not JSON. */
-#ifndef UTIL_JSON_H
-#define UTIL_JSON_H
+#ifndef TICKETD_UTIL_JSON_H
+#define TICKETD_UTIL_JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* The tokens of JSON, checked strictly; the arrangement of the tokens is cJSON's part.  For
  * util/json only; holds no state, never allocates. */
-#ifndef UTIL_JSON_LEX_H
-#define UTIL_JSON_LEX_H
+#ifndef TICKETD_UTIL_JSON_LEX_H
+#define TICKETD_UTIL_JSON_LEX_H
 
 #include <stddef.h>
 

@@ -41,7 +41,7 @@ struct line {
     char bytes[LOG_LINE_SIZE];
 };
 
-/* The log's state: the one global of the tree, because every layer logs. */
+/* The log's state: global, because every layer logs. */
 static struct {
     bool ready;
     bool json;

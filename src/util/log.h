@@ -10,8 +10,8 @@
  * log_init opens), never changes errno, never fails, and lets nobody forge a line: whatever is not
  * a printable character is escaped.  A line is at most LOG_LINE_SIZE bytes, so that processes that
  * share a pipe cannot mix theirs; a longer one is cut and says so ("…[cut]"). */
-#ifndef UTIL_LOG_H
-#define UTIL_LOG_H
+#ifndef TICKETD_UTIL_LOG_H
+#define TICKETD_UTIL_LOG_H
 
 #include <limits.h>
 #include <stdatomic.h>

@@ -1,8 +1,8 @@
 /* Where log lines go: file descriptor 2, written so that it can never block.  For util/log only;
  * every process has its own.  Never changes the flags of the descriptor that it was given, because
  * a shell or another process may share its open file description. */
-#ifndef UTIL_LOG_SINK_H
-#define UTIL_LOG_SINK_H
+#ifndef TICKETD_UTIL_LOG_SINK_H
+#define TICKETD_UTIL_LOG_SINK_H
 
 #include <stdbool.h>
 #include <stddef.h>

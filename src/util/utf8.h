@@ -1,7 +1,7 @@
 /* UTF-8, decoded by the C library.  For every process; single-threaded use; holds nothing but the
  * handle of the C.UTF-8 locale.  Never changes the process's own locale and never prints. */
-#ifndef UTIL_UTF8_H
-#define UTIL_UTF8_H
+#ifndef TICKETD_UTIL_UTF8_H
+#define TICKETD_UTIL_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
 #include "worker/worker.h"
 
+#include <assert.h>
 #include <bsd/unistd.h>
 #include <errno.h>
 #include <signal.h>
@@ -18,6 +19,8 @@
 /* How long before SHUTDOWN_TIMEOUT a worker gives up on what is still open: the master ends those
  * that are left at the time-out itself. */
 #define DRAIN_MARGIN_MS (2 * HTTP_SWEEP_MS)
+
+static_assert(WORKER_LISTENERS_MAX <= HTTP_LISTENERS_MAX, "the server has room for all of them");
 
 struct worker {
     const struct heritage *heritage;

@@ -11,6 +11,9 @@
 #include "ticketd/role.h"
 #include "ticketd/stock.h"
 
+/* Most listening sockets that a worker takes. */
+#define WORKER_LISTENERS_MAX 64
+
 /* Everything that crosses fork from the master to a worker.  Nothing else of the master's may be
  * used: its other descriptors are closed, its signals are blocked. */
 struct heritage {

@@ -1,6 +1,7 @@
 """Settings from the command line, the environment and a file; and what is said about a wrong one."""
 
 import re
+import resource
 
 import pytest
 
@@ -103,8 +104,17 @@ def test_bounds_are_inclusive(row, bound):
     value = row.default if bound == "default" else f"{getattr(row, bound):g}" if row.kind == "SECONDS" else int(getattr(row, bound))
     # two settings are bounded by another one as well
     room = {"HTTP_MAX_CONNECTIONS": 10000, "SHUTDOWN_TIMEOUT": 600} if bound == "high" else {}
-    done = run("--check-config", settings={**MONOLITH, **room, row.name: value})
+    # and one by the machine, which only --print-config leaves alone
+    question = "--print-config" if row.name == "MAX_CONNECTIONS" else "--check-config"
+    done = run(question, settings={**MONOLITH, **room, row.name: value})
     assert (done.returncode, done.stderr) == (0, ""), done
+
+
+# More connections than the machine lets a process open are refused before anything starts.
+def test_check_config_knows_the_machine():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    done = run("--check-config", settings={**MONOLITH, "MAX_CONNECTIONS": min(hard, 1000000)})
+    assert_rejected(done, "MAX_CONNECTIONS", "files") if hard <= 1000000 else None
 
 
 # A setting that is bounded by another one says so.
