@@ -113,8 +113,10 @@ def test_bounds_are_inclusive(row, bound):
 # More connections than the machine lets a process open are refused before anything starts.
 def test_check_config_knows_the_machine():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    done = run("--check-config", settings={**MONOLITH, "MAX_CONNECTIONS": min(hard, 1000000)})
-    assert_rejected(done, "MAX_CONNECTIONS", "files") if hard <= 1000000 else None
+    if not 0 < hard <= 1000000:
+        pytest.skip("this machine lets a process open more files than MAX_CONNECTIONS may ask for")
+    done = run("--check-config", settings={**MONOLITH, "MAX_CONNECTIONS": hard})
+    assert_rejected(done, "MAX_CONNECTIONS", "files")
 
 
 # A setting that is bounded by another one says so.
