@@ -245,11 +245,6 @@ int http_server_start(struct http_server *server, const struct http_server_optio
     return 0;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 void http_server_drain(struct http_server *server, bool accept_waiting, uint64_t idle_ms,
                        uint64_t deadline_ms)
 {
@@ -257,8 +252,9 @@ void http_server_drain(struct http_server *server, bool accept_waiting, uint64_t
     if (!server->draining)
         server->drain_idle_at_ms = server->drain_deadline_ms = UINT64_MAX;
     server->draining = true;
-    server->drain_idle_at_ms = earlier(server->drain_idle_at_ms, server->now_ms + idle_ms);
-    server->drain_deadline_ms = earlier(server->drain_deadline_ms, server->now_ms + deadline_ms);
+    server->drain_idle_at_ms = clock_earlier(server->drain_idle_at_ms, server->now_ms + idle_ms);
+    server->drain_deadline_ms =
+        clock_earlier(server->drain_deadline_ms, server->now_ms + deadline_ms);
     http_timer_set(&server->resume_timer, 0, 0);
     for (uint32_t i = 0; i < server->listener_count; ++i) {
         if (accept_waiting)

@@ -347,11 +347,6 @@ static void on_watch(struct master *master)
     }
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t tick(struct master *master, uint64_t now_ms)
 {
     uint64_t wake_ms = pool_tick(&master->pool, now_ms);
@@ -359,8 +354,8 @@ static uint64_t tick(struct master *master, uint64_t now_ms)
     if (master->watch_at_ms != 0 && now_ms >= master->watch_at_ms)
         on_watch(master);
     if (master->watch_at_ms != 0)
-        wake_ms = earlier(wake_ms, master->watch_at_ms);
-    wake_ms = earlier(wake_ms, rehearsal_tick(&master->rehearsal, now_ms));
+        wake_ms = clock_earlier(wake_ms, master->watch_at_ms);
+    wake_ms = clock_earlier(wake_ms, rehearsal_tick(&master->rehearsal, now_ms));
     if (!master->told_ready && pool_ready(&master->pool)) {
         master->told_ready = true;
         log_info("ready: %" PRIu32 " workers serve", master->pool.worker_count);

@@ -156,11 +156,6 @@ bool pool_reaped(struct pool *pool, pid_t pid, int status, uint64_t now_ms)
     return false;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Fills the places that have no child. */
 static uint64_t fill_places(struct pool *pool, uint64_t now_ms)
 {
@@ -171,9 +166,9 @@ static uint64_t fill_places(struct pool *pool, uint64_t now_ms)
         if (find(pool, CHILD_CURRENT, index) != NULL || find(pool, CHILD_INCOMING, index) != NULL)
             continue;
         if (now_ms < place->restart_at_ms)
-            wake_ms = earlier(wake_ms, place->restart_at_ms);
+            wake_ms = clock_earlier(wake_ms, place->restart_at_ms);
         else if (start_child(pool, CHILD_CURRENT, index, now_ms) < 0)
-            wake_ms = earlier(wake_ms, now_ms + back_off(place, now_ms));
+            wake_ms = clock_earlier(wake_ms, now_ms + back_off(place, now_ms));
     }
     return wake_ms;
 }
@@ -281,7 +276,7 @@ static uint64_t watch_children(struct pool *pool, uint64_t now_ms)
             continue;
         watch_child(pool, child, slept_ms, now_ms);
         if (child->kill_at_ms != 0 && !child->killed)
-            wake_ms = earlier(wake_ms, child->kill_at_ms);
+            wake_ms = clock_earlier(wake_ms, child->kill_at_ms);
     }
     return wake_ms;
 }
@@ -292,8 +287,8 @@ uint64_t pool_tick(struct pool *pool, uint64_t now_ms)
 
     if (pool->stopping || pool->stillborn)
         return wake_ms;
-    wake_ms = earlier(wake_ms, fill_places(pool, now_ms));
-    return earlier(wake_ms, roll(pool, now_ms));
+    wake_ms = clock_earlier(wake_ms, fill_places(pool, now_ms));
+    return clock_earlier(wake_ms, roll(pool, now_ms));
 }
 
 void pool_roll(struct pool *pool)
@@ -316,7 +311,7 @@ void pool_stop(struct pool *pool, uint64_t now_ms)
         if (child->state == CHILD_NONE)
             continue;
         child->kill_at_ms =
-            child->kill_at_ms == 0 ? deadline_ms : earlier(child->kill_at_ms, deadline_ms);
+            child->kill_at_ms == 0 ? deadline_ms : clock_earlier(child->kill_at_ms, deadline_ms);
         (void)kill(child->pid, WORKER_SIGNAL_STOP);
     }
 }

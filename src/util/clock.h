@@ -21,4 +21,10 @@ static inline uint64_t clock_monotonic_ms(void)
     return clock_monotonic_ns() / 1000000U;
 }
 
+/* The earlier of two moments; UINT64_MAX stands for never. */
+static inline uint64_t clock_earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 #endif

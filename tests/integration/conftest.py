@@ -1,5 +1,7 @@
 """Fixtures of the integration tests: `start` for a server of one's own, `server` for a shared one."""
 
+import shutil
+
 import pytest
 
 import harness
@@ -62,3 +64,11 @@ def pytest_runtest_makereport(item, call):
         shown += [arguments["server"]] if "server" in arguments else []
         for one in shown:
             report.sections.append((f"log of {one.master_pid}", one.log_text()))
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the binary that may be replaced."""
+    path = tmp_path / "ticketd"
+    shutil.copy2(harness.binary(), path)
+    return path

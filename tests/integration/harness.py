@@ -25,6 +25,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import tempfile
@@ -819,3 +820,23 @@ class Load:
             if said.get("success"):
                 self.sold += 1
                 self.remaining.append(said["remaining"])
+
+
+def replace(path, content):
+    """Puts a new executable in the place of the old, the way `ninja install` does."""
+    new = path.with_suffix(".new")
+    if isinstance(content, bytes):
+        new.write_bytes(content)
+    else:
+        shutil.copyfile(content, new)
+    new.chmod(stat.S_IRWXU)
+    os.replace(new, path)
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+        return True
+    except OSError:
+        return False

@@ -7,18 +7,9 @@ import stat
 
 import pytest
 
-from harness import AVAILABLE, MODE, RESERVE, Client, eventually, free_port, run
+from harness import AVAILABLE, MODE, RESERVE, Client, eventually, free_port, has_ipv6, run
 
 pytestmark = pytest.mark.skipif(MODE != "monolith", reason="one listener's settings are the monolith's")
-
-
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-        return True
-    except OSError:
-        return False
 
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")

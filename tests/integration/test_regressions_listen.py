@@ -2,12 +2,11 @@
 
 import os
 import signal
-import socket
 import stat
 
 import pytest
 
-from harness import AVAILABLE, Client, run, stays
+from harness import AVAILABLE, Client, has_ipv6, run, stays
 from surroundings import wrapper
 
 # ---------------------------------------------------------------- a path that is somebody's
@@ -70,15 +69,6 @@ def test_unix_path_is_a_file_beside_others(tmp_path_factory):
 
 
 # ---------------------------------------------------------------- addresses within others
-
-
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-        return True
-    except OSError:
-        return False
 
 
 # An address that a wildcard of the list covers is no second listener, and no reason not to start.

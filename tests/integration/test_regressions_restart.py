@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import (AVAILABLE, DEADLINE_S, RESERVE, Client, binary, eventually, request_bytes, start_time)
+from harness import (AVAILABLE, DEADLINE_S, RESERVE, Client, binary, eventually, replace, request_bytes, start_time)
 
 HALF = request_bytes("POST", RESERVE, {"qty": 1})
 
@@ -19,24 +19,6 @@ def watching(start, config, **settings):
 
 def cache_control(server):
     return server.ask("GET", AVAILABLE)["Cache-Control"]
-
-
-@pytest.fixture
-def copy(tmp_path):
-    """A copy of the binary that may be replaced."""
-    path = tmp_path / "ticketd"
-    shutil.copy2(binary(), path)
-    return path
-
-
-def replace(path, content):
-    new = path.with_suffix(".new")
-    if isinstance(content, bytes):
-        new.write_bytes(content)
-    else:
-        shutil.copyfile(content, new)
-    new.chmod(0o700)
-    os.replace(new, path)
 
 
 # ---------------------------------------------------------------- a restart that fails

@@ -1,14 +1,12 @@
 """SIGHUP rolls the workers; RELOAD=true restarts in place.  No client notices either."""
 
 import os
-import shutil
 import signal
-import stat
 import threading
 
 import pytest
 
-from harness import (AVAILABLE, DEADLINE_S, LONG, RESERVE, SLOW, BadAnswer, Client, Load, binary, eventually,
+from harness import (AVAILABLE, DEADLINE_S, LONG, RESERVE, SLOW, BadAnswer, Client, Load, binary, eventually, replace,
                      request_bytes, start_time, stays)
 
 CACHED = "public, max-age=%d"
@@ -280,25 +278,6 @@ def test_watched_file_broken(start):
     server.write_config({"CACHE_TTL_SECONDS": 8})
     server.wait_ready(since)
     assert cache_control(server) == CACHED % 8
-
-
-@pytest.fixture
-def copy(tmp_path):
-    """A copy of the binary that may be replaced."""
-    path = tmp_path / "ticketd"
-    shutil.copy2(binary(), path)
-    return path
-
-
-def replace(path, content):
-    """Puts a new executable in the place of the old, the way `ninja install` does."""
-    new = path.with_suffix(".new")
-    if isinstance(content, bytes):
-        new.write_bytes(content)
-    else:
-        shutil.copyfile(content, new)
-    new.chmod(stat.S_IRWXU)
-    os.replace(new, path)
 
 
 # A new binary is taken in place, too.
