@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include "util/clock.h"
@@ -25,11 +26,20 @@ static void count_connections(struct http_server *server, int change)
     atomic_store_explicit(&server->slot->connections, server->connections, memory_order_relaxed);
 }
 
+static void set_paused(struct http_server *server, bool paused)
+{
+    server->accept_paused = paused;
+    atomic_store_explicit(&server->slot->accept_paused, paused, memory_order_relaxed);
+    /* Full fence, as in ring_neighbours: either the neighbour sees the flag, or this worker, which
+     * judges its share once more now, sees the neighbour's count. */
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
 static void pause_accept(struct http_server *server)
 {
     if (server->accept_paused || server->draining)
         return;
-    server->accept_paused = true;
+    set_paused(server, true);
     for (uint32_t i = 0; i < server->listener_count; ++i)
         h2o_socket_read_stop(server->listeners[i]);
     server->accept_pause_ms = ACCEPT_PAUSE_FIRST_MS;
@@ -39,7 +49,7 @@ static void pause_accept(struct http_server *server)
 static void resume_accept(struct http_server *server)
 {
     http_timer_set(&server->resume_timer, 0, 0);
-    server->accept_paused = false;
+    set_paused(server, false);
     for (uint32_t i = 0; i < server->listener_count; ++i)
         h2o_socket_read_start(server->listeners[i], http_connection_on_accept);
 }
@@ -63,6 +73,33 @@ static enum share judge_share(const struct http_server *server)
     return SHARE_FREE;
 }
 
+/* Wakes the neighbours whose turn it is, now that a count has changed. */
+static void ring_neighbours(struct http_server *server)
+{
+    struct scoreboard_load load;
+
+    atomic_thread_fence(memory_order_seq_cst); /* see set_paused */
+    load = scoreboard_pool_load(server->scoreboard, server->pool);
+    if (load.serving < 2 || load.connections >= server->settings->max_connections)
+        return;
+    for (uint32_t i = 0; i < server->scoreboard->slot_count; ++i) {
+        const struct scoreboard_slot *slot = &server->scoreboard->slots[i];
+        /* relaxed: the fence above orders what matters, the rest is a hint */
+        if (slot != server->slot &&
+            atomic_load_explicit(&slot->accept_paused, memory_order_relaxed) != 0 &&
+            atomic_load_explicit(&slot->pool, memory_order_relaxed) == server->pool &&
+            atomic_load_explicit(&slot->connections, memory_order_relaxed) <=
+                load.serving_connections / load.serving)
+            (void)eventfd_write(server->bells[i], 1);
+    }
+}
+
+void http_connection_on_bell(struct http_server *server)
+{
+    if (server->accept_paused && !server->draining && judge_share(server) == SHARE_FREE)
+        resume_accept(server);
+}
+
 static void on_close(void *data)
 {
     struct http_connection *connection = data;
@@ -70,8 +107,8 @@ static void on_close(void *data)
 
     free(connection);
     count_connections(server, -1);
-    if (server->accept_paused && !server->draining && judge_share(server) == SHARE_FREE)
-        resume_accept(server);
+    http_connection_on_bell(server);
+    ring_neighbours(server); /* they may wait at the limit of all */
 }
 
 /* false when nothing waits or nothing can be taken now. */
@@ -100,6 +137,7 @@ static bool accept_one(struct http_server *server, h2o_socket_t *listener)
     }
     count_connections(server, 1);
     scoreboard_add(&server->slot->count.accepted, 1);
+    ring_neighbours(server);
     h2o_accept(&server->accept, sock);
     return true;
 }
@@ -113,6 +151,7 @@ void http_connection_on_accept(h2o_socket_t *listener, const char *error)
     for (int i = 0; i < ACCEPT_BATCH; ++i) {
         if (judge_share(server) != SHARE_FREE) {
             pause_accept(server);
+            http_connection_on_bell(server);
             return;
         }
         if (!accept_one(server, listener))

@@ -28,6 +28,10 @@ void http_connection_accept_waiting(struct http_server *server, h2o_socket_t *li
 /* Ends what has been reading, idle or draining for too long; called every HTTP_SWEEP_MS. */
 void http_connection_sweep(struct http_server *server);
 
+/* Accepts again after a pause if this worker's share allows it now; called when a neighbour rings.
+ */
+void http_connection_on_bell(struct http_server *server);
+
 /* Tries to accept again after a pause; called by the resume timer. */
 void http_connection_resume(struct http_server *server);
 

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "http/access.h"
 #include "http/connection.h"
@@ -182,6 +183,7 @@ int http_server_init(struct http_server *server, const struct http_server_option
         .scoreboard = options->scoreboard,
         .slot = &options->scoreboard->slots[options->slot],
         .pool = options->pool,
+        .bells = options->bells,
     };
     cors_init(&server->cors, server->settings->cors_allow_origins);
     configure(server);
@@ -222,6 +224,14 @@ static void on_resume(void *server)
     http_connection_resume(server);
 }
 
+static void on_bell(h2o_socket_t *bell, const char *error)
+{
+    eventfd_t rung;
+
+    if (error == NULL && eventfd_read(h2o_socket_get_fd(bell), &rung) == 0)
+        http_connection_on_bell(bell->data);
+}
+
 int http_server_start(struct http_server *server, const struct http_server_options *options)
 {
     h2o_loop_t *loop = h2o_evloop_create();
@@ -233,6 +243,10 @@ int http_server_start(struct http_server *server, const struct http_server_optio
     if ((result = http_timer_init(&server->sweep_timer, loop, on_sweep, server)) < 0 ||
         (result = http_timer_init(&server->resume_timer, loop, on_resume, server)) < 0)
         return result;
+    server->bell =
+        h2o_evloop_socket_create(loop, options->bells[options->slot], H2O_SOCKET_FLAG_DONT_READ);
+    server->bell->data = server;
+    h2o_socket_read_start(server->bell, on_bell);
     server->now_ms = clock_monotonic_ms();
     http_timer_set(&server->sweep_timer, HTTP_SWEEP_MS, HTTP_SWEEP_MS);
     for (uint32_t i = 0; i < options->listener_count; ++i) {

@@ -28,8 +28,8 @@ struct http_server_options {
     struct scoreboard *scoreboard;   /* borrowed */
     uint32_t slot;                   /* this worker's */
     uint32_t pool;
-    const int
-        *listeners; /* inherited descriptors; this process's copies now belong to the server */
+    const int *bells;     /* eventfds by slot: to wake neighbours, to be woken; borrowed */
+    const int *listeners; /* inherited descriptors; this process's copies become the server's */
     uint32_t listener_count;
 };
 
@@ -41,6 +41,7 @@ struct http_server {
     struct scoreboard *scoreboard;
     struct scoreboard_slot *slot;
     uint32_t pool;
+    const int *bells;
     struct cors cors;
     h2o_globalconf_t config;
     h2o_hostconf_t *host;
@@ -55,6 +56,7 @@ struct http_server {
     struct request_id_source request_ids;
     struct http_timer sweep_timer;
     struct http_timer resume_timer;
+    h2o_socket_t *bell;
     uint64_t now_ms; /* clock_monotonic_ms() at the last sweep */
     uint32_t connections;
     uint64_t accept_failed_ms; /* now_ms when accept last failed for want of something */

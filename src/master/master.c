@@ -26,7 +26,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-/* Descriptors a worker needs besides its connections. */
+/* Descriptors a worker needs besides its connections and a bell for each slot. */
 #define DESCRIPTORS_SPARE 64
 /* How long after the first event of a folder its files are looked at. */
 #define WATCH_QUIET_MS 200
@@ -44,6 +44,7 @@ struct master {
     const struct master_options *options;
     char binary[PATH_MAX]; /* as it was started; a rebuilt one replaces it there */
     int *listener_fds;
+    int *bells; /* an eventfd for each slot of the scoreboard */
     struct listener_set listeners;
     struct stock stock;
     struct scoreboard scoreboard;
@@ -79,17 +80,18 @@ static uint32_t worker_count(const struct settings *settings)
  * one line in `error`. */
 bool master_can_run(const struct settings *settings, char error[SETTINGS_ERROR_MAX])
 {
+    rlim_t spare = DESCRIPTORS_SPARE + POOL_SLOTS(worker_count(settings));
     struct rlimit limit = {.rlim_max = 0};
 
     (void)getrlimit(RLIMIT_NOFILE, &limit); /* cannot fail for this resource */
-    if (limit.rlim_max >= (rlim_t)settings->max_connections + DESCRIPTORS_SPARE)
+    if (limit.rlim_max >= (rlim_t)settings->max_connections + spare)
         return true;
     (void)snprintf(error, SETTINGS_ERROR_MAX,
                    "MAX_CONNECTIONS: %" PRId64
                    " is not allowed: a process may open %ju files here, "
                    "which leaves %jd connections; lower it or raise LimitNOFILE",
                    settings->max_connections, (uintmax_t)limit.rlim_max,
-                   (intmax_t)limit.rlim_max - DESCRIPTORS_SPARE);
+                   (intmax_t)limit.rlim_max - (intmax_t)spare);
     return false;
 }
 
@@ -153,6 +155,19 @@ static int open_stock(struct master *master)
     return result;
 }
 
+static int open_bells(struct master *master)
+{
+    uint32_t count = master->scoreboard.slot_count;
+
+    master->bells = calloc(count, sizeof(int));
+    if (master->bells == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; ++i)
+        if ((master->bells[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) == -1)
+            return -errno;
+    return 0;
+}
+
 static int open_listeners(struct master *master)
 {
     char error[SETTINGS_ERROR_MAX];
@@ -211,6 +226,7 @@ static void set_up_pool(struct master *master)
         .stock = master->stock,
         .listeners = master->listener_fds,
         .listener_count = master->listeners.count,
+        .bells = master->bells,
         .master_bell = master->bell,
         .master = getpid(),
     };
@@ -416,6 +432,8 @@ static int set_up(struct master *master)
         return result;
     if ((result = open_descriptors(master)) == 0)
         result = open_stock(master);
+    if (result == 0)
+        result = open_bells(master);
     assert(result <= 0 && "an empty stock has room for its first event");
     if (result < 0)
         return cannot_start(result);
@@ -447,5 +465,6 @@ int master_run(const struct master_options *options)
     scoreboard_destroy(&master.scoreboard);
     stock_destroy(&master.stock);
     free(master.listener_fds);
+    free(master.bells);
     return master.exit_status;
 }

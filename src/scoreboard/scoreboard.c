@@ -34,6 +34,7 @@ int scoreboard_claim(struct scoreboard *board, uint32_t pool, uint32_t *ret_slot
             continue;
         /* The counters stay: what a dead worker counted is still part of the sum. */
         atomic_store_explicit(&slot->connections, 0, memory_order_relaxed);
+        atomic_store_explicit(&slot->accept_paused, 0, memory_order_relaxed);
         atomic_store_explicit(&slot->heartbeat, 0, memory_order_relaxed);
         atomic_store_explicit(&slot->pool, pool, memory_order_relaxed);
         scoreboard_set_state(slot, SCOREBOARD_STARTING);

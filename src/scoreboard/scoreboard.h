@@ -44,7 +44,8 @@ struct scoreboard_slot {
     alignas(SCOREBOARD_CACHE_LINE) _Atomic uint32_t state; /* enum scoreboard_state */
     _Atomic uint32_t pool;                                 /* which pool the worker belongs to */
     _Atomic uint32_t connections;                          /* client connections it holds */
-    _Atomic uint64_t heartbeat; /* counts up while the child's loop turns; master watches */
+    _Atomic uint32_t accept_paused; /* 1: it waits for its bell before it accepts again */
+    _Atomic uint64_t heartbeat;     /* counts up while the child's loop turns; master watches */
 
     /* Written on every request by the child alone; a line of its own keeps the neighbours calm. */
     alignas(SCOREBOARD_CACHE_LINE) struct {

@@ -89,6 +89,7 @@ static int set_up(struct worker *worker, const struct heritage *heritage)
         .scoreboard = (struct scoreboard *)&heritage->scoreboard,
         .slot = heritage->slot,
         .pool = (uint32_t)heritage->role,
+        .bells = heritage->bells,
         .listeners = heritage->listeners,
         .listener_count = heritage->listener_count,
     };

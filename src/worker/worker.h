@@ -25,8 +25,9 @@ struct heritage {
     struct stock stock;   /* zeroed for a ticket worker */
     const int *listeners; /* descriptors */
     uint32_t listener_count;
-    int master_bell; /* eventfd: rung when the worker's state changes */
-    pid_t master;    /* to notice that it died before the worker asked to be told */
+    const int *bells; /* eventfds, one a slot: rung when its owner may accept again */
+    int master_bell;  /* eventfd: rung when the worker's state changes */
+    pid_t master;     /* to notice that it died before the worker asked to be told */
 };
 
 /* How the master ends a worker: a stopping service closes idle connections soon, a rolling reload
