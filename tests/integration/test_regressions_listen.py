@@ -124,10 +124,14 @@ def test_too_many_connections_on_reload(start, tmp_path):
     assert server.ask("GET", AVAILABLE)["Cache-Control"].endswith("max-age=8")
 
 
-# What is allowed can be had: so many connections at once, all in one worker's hands.
+# What is allowed can be had, to the last one (64 files are spare, and two for each worker): so many
+# connections at once, all in one worker's hands; one more is not allowed.
 def test_as_many_connections_as_files(start, tmp_path):
-    server = start(MAX_CONNECTIONS=66, WORKERS=1, program=wrapper(tmp_path, FEW_FILES))
-    clients = [server.connect() for _ in range(66)]
+    most = 130 - 64 - 2
+    settings = {"DEPLOYMENT_MODE": "monolith", "WORKERS": 1, "MAX_CONNECTIONS": most + 1}
+    assert run("--check-config", settings=settings, program=wrapper(tmp_path, FEW_FILES)).returncode == 78
+    server = start(MAX_CONNECTIONS=most, WORKERS=1, program=wrapper(tmp_path, FEW_FILES))
+    clients = [server.connect() for _ in range(most)]
     for client in clients:
         assert client.ask("GET", AVAILABLE).status == 200
     for client in clients:
