@@ -25,6 +25,19 @@ enum ticketd_answer {
     TICKETD_TIMED_OUT,
     /* a request or a setting breaks its documented bounds; nothing was changed */
     TICKETD_INVALID,
+    /* there is no such order */
+    TICKETD_NOT_FOUND,
+    /* the ledger cannot be written just now, so nothing is sold; nothing was taken */
+    TICKETD_LEDGER_FAULT,
+    /* the idempotency key has sold another quantity; nothing was taken */
+    TICKETD_KEY_REUSED,
+    /* the deadline passed while another request with the same idempotency key was still being
+     * judged; this one took nothing, and the key's answer is had by asking again */
+    TICKETD_KEY_IN_FLIGHT,
+    /* the deadline passed after the keeper had taken the sale and before its ledger said whether it
+     * is on disk: the one answer after which something may have been sold.  Only a failing or very
+     * slow disk leads here; the same key asked again tells */
+    TICKETD_OUTCOME_UNKNOWN,
 };
 
 #endif

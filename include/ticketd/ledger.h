@@ -14,9 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ticketd/key.h"
 #include "ticketd/stock.h"
 
-/* What an order's id has room for (util/order_id.h). */
+/* What an order's id has room for (ticketd/order_id.h). */
 #define LEDGER_EVENT_MAX    UINT16_MAX
 #define LEDGER_SEQUENCE_MAX ((UINT64_C(1) << 42) - 1)
 
@@ -35,11 +36,6 @@ enum ledger_kind {
     LEDGER_VOID = 3,      /* took tickets and was abandoned: owed */
     LEDGER_RETURN = 4,    /* gives owed tickets back: quantity < 0 */
     LEDGER_RESTOCK = 5,   /* adds capacity (quantity < 0), or an event's first stock */
-};
-
-/* The SHA-256 of an idempotency key, cut to 128 bits; all zero: no key. */
-struct ledger_key {
-    uint8_t bytes[16];
 };
 
 struct ledger_entry {

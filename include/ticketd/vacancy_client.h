@@ -4,7 +4,7 @@
  *
  * A call goes through these states, all in one process and one thread:
  *
- *            reserve/available/health             on_complete runs
+ *            reserve/available/health/…           on_complete runs
  *    idle ──────────────────────────► pending ──────────────────────► idle
  *                                        └────── vacancy_cancel ──────► idle
  *
@@ -25,24 +25,34 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ticketd/order_id.h"
 #include "ticketd/text.h"
 
 struct vacancy_call;
 struct vacancy_client;
 
 struct vacancy_request {
-    struct text event;      /* slug */
-    uint32_t quantity;      /* tickets, 1 … STOCK_QUANTITY_MAX; reserve only */
-    struct text key;        /* idempotency key, empty for none; reserve only */
+    struct text event;     /* slug */
+    uint32_t quantity;     /* tickets, 1 … STOCK_QUANTITY_MAX; reserve and restock only */
+    struct text key;       /* idempotency key as the client sent it, empty for none; reserve only */
+    struct order_id order; /* which one; order only */
     struct text request_id; /* for the log of whoever answers */
     uint64_t deadline_ms;   /* on clock_monotonic_ms()'s scale; 0 means none */
 };
 
 struct vacancy_result {
-    /* 0 done; TICKETD_SOLD_OUT, _EVENT_UNKNOWN, _BUSY, _UNAVAILABLE, _TIMED_OUT (ticketd/error.h);
+    /* 0 done; TICKETD_SOLD_OUT, _EVENT_UNKNOWN, _BUSY, _UNAVAILABLE, _TIMED_OUT, _LEDGER_FAULT,
+     * _KEY_REUSED, _KEY_IN_FLIGHT, _OUTCOME_UNKNOWN, _NOT_FOUND, _INVALID (ticketd/error.h);
      * negative: a fault, nothing was taken */
     int status;
     uint32_t remaining; /* tickets left after this call; set for 0 and TICKETD_SOLD_OUT */
+    bool replayed;      /* reserve: the answer of an earlier request with the same key */
+    /* reserve and order, with status 0 */
+    struct order_id order;
+    /* order, with status 0 */
+    uint32_t quantity;
+    int64_t time_us;   /* when it was sold: microseconds since 1970, UTC */
+    struct text event; /* its id; lives while the callback runs */
 };
 
 typedef void vacancy_on_complete(struct vacancy_call *call, const struct vacancy_result *result);
@@ -62,6 +72,10 @@ struct vacancy_client_ops {
                       const struct vacancy_request *request);
     void (*health)(struct vacancy_client *client, struct vacancy_call *call,
                    const struct vacancy_request *request);
+    void (*order)(struct vacancy_client *client, struct vacancy_call *call,
+                  const struct vacancy_request *request);
+    void (*restock)(struct vacancy_client *client, struct vacancy_call *call,
+                    const struct vacancy_request *request);
     void (*cancel)(struct vacancy_client *client, struct vacancy_call *call);
 };
 
@@ -86,6 +100,15 @@ void vacancy_available(struct vacancy_client *client, struct vacancy_call *call,
  * deadline_ms. */
 void vacancy_health(struct vacancy_client *client, struct vacancy_call *call,
                     const struct vacancy_request *request, vacancy_on_complete *on_complete);
+
+/* Asks for the order request->order: 0 or TICKETD_NOT_FOUND. */
+void vacancy_order(struct vacancy_client *client, struct vacancy_call *call,
+                   const struct vacancy_request *request, vacancy_on_complete *on_complete);
+
+/* Adds request->quantity tickets to request->event, for operators.  0 when that is durable;
+ * TICKETD_INVALID: more than STOCK_QUANTITY_MAX would be available. */
+void vacancy_restock(struct vacancy_client *client, struct vacancy_call *call,
+                     const struct vacancy_request *request, vacancy_on_complete *on_complete);
 
 /* See above; accepts an idle or a zeroed call. */
 void vacancy_cancel(struct vacancy_call *call);

@@ -5,7 +5,8 @@
 void vacancy_client_init(struct vacancy_client *client, const struct vacancy_client_ops *ops)
 {
     assert(ops->name != NULL && ops->reserve != NULL && ops->available != NULL &&
-           ops->health != NULL && ops->cancel != NULL);
+           ops->health != NULL && ops->order != NULL && ops->restock != NULL &&
+           ops->cancel != NULL);
     client->ops = ops;
 }
 
@@ -37,6 +38,20 @@ void vacancy_health(struct vacancy_client *client, struct vacancy_call *call,
 {
     begin(client, call, on_complete);
     client->ops->health(client, call, request);
+}
+
+void vacancy_order(struct vacancy_client *client, struct vacancy_call *call,
+                   const struct vacancy_request *request, vacancy_on_complete *on_complete)
+{
+    begin(client, call, on_complete);
+    client->ops->order(client, call, request);
+}
+
+void vacancy_restock(struct vacancy_client *client, struct vacancy_call *call,
+                     const struct vacancy_request *request, vacancy_on_complete *on_complete)
+{
+    begin(client, call, on_complete);
+    client->ops->restock(client, call, request);
 }
 
 void vacancy_cancel(struct vacancy_call *call)

@@ -68,6 +68,22 @@ static void local_health(struct vacancy_client *client, struct vacancy_call *cal
                            });
 }
 
+static void local_order(struct vacancy_client *client, struct vacancy_call *call,
+                        const struct vacancy_request *request)
+{
+    (void)client;
+    (void)request;
+    vacancy_complete(call, &(struct vacancy_result){.status = TICKETD_NOT_FOUND});
+}
+
+static void local_restock(struct vacancy_client *client, struct vacancy_call *call,
+                          const struct vacancy_request *request)
+{
+    (void)client;
+    (void)request;
+    vacancy_complete(call, &(struct vacancy_result){.status = TICKETD_UNAVAILABLE});
+}
+
 static void local_cancel(struct vacancy_client *client, struct vacancy_call *call)
 {
     (void)client;
@@ -79,6 +95,8 @@ static const struct vacancy_client_ops vacancy_local_ops = {
     .reserve = local_reserve,
     .available = local_available,
     .health = local_health,
+    .order = local_order,
+    .restock = local_restock,
     .cancel = local_cancel,
 };
 

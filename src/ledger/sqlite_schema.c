@@ -52,7 +52,7 @@ static const char tables[] =
     " || printf('.%06dZ', n.time_us % 1000000)"
 
 /* Views have a step of their own: a later version replaces them without touching a row.
- * The order's id is the text of util/order_id.h.  In SQL <<, >>, | and & have one precedence. */
+ * The order's id is the text of ticketd/order_id.h.  In SQL <<, >>, | and & have one precedence. */
 static const char views[] =
     "CREATE VIEW journal AS\n"
     "-- Every entry in words. Quick: WHERE n BETWEEN 10000000000000 * event AND ...\n"

@@ -1,4 +1,4 @@
-#include "util/order_id.h"
+#include "ticketd/order_id.h"
 
 #include <assert.h>
 #include <stdbool.h>

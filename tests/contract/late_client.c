@@ -93,6 +93,18 @@ static void late_health(struct vacancy_client *client, struct vacancy_call *call
     begin(client, call, request, vacancy_health);
 }
 
+static void late_order(struct vacancy_client *client, struct vacancy_call *call,
+                       const struct vacancy_request *request)
+{
+    begin(client, call, request, vacancy_order);
+}
+
+static void late_restock(struct vacancy_client *client, struct vacancy_call *call,
+                         const struct vacancy_request *request)
+{
+    begin(client, call, request, vacancy_restock);
+}
+
 /* Takes it out of the list; the caller frees it. */
 static void take_out(struct late_client *late, struct late_call *item)
 {
@@ -123,6 +135,8 @@ void late_client_init(struct late_client *late, struct vacancy_client *inner,
         .reserve = late_reserve,
         .available = late_available,
         .health = late_health,
+        .order = late_order,
+        .restock = late_restock,
         .cancel = late_cancel,
     };
 

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "ledger/sqlite_checkpoint.h"
-#include "util/order_id.h"
+#include "ticketd/order_id.h"
 
 struct seen {
     struct ledger_event events[4];

@@ -194,6 +194,8 @@ static void scripted_init(struct scripted_client *scripted, struct vacancy_resul
         .reserve = scripted_reserve,
         .available = scripted_never,
         .health = scripted_never,
+        .order = scripted_never,
+        .restock = scripted_never,
         .cancel = scripted_cancel,
     };
 

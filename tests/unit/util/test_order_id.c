@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "ticketd/error.h"
-#include "util/order_id.h"
+#include "ticketd/order_id.h"
 
 static void check(uint32_t event, uint64_t sequence, uint64_t token, const char *expected)
 {

@@ -9,8 +9,8 @@
  *   octets 8–15    variant 10 (2 bits), token, bits 61…0
  *
  * The ledger's view `orders` computes the same text in SQL.  Any process; pure; never blocks. */
-#ifndef TICKETD_UTIL_ORDER_ID_H
-#define TICKETD_UTIL_ORDER_ID_H
+#ifndef TICKETD_ORDER_ID_H
+#define TICKETD_ORDER_ID_H
 
 #include <stddef.h>
 #include <stdint.h>
