@@ -80,19 +80,22 @@ struct ledger_ops {
     /* Takes the exclusive right to write; waits up to wait_ms for another holder to go.  Called
      * once by the master before anything else; every process that inherits the descriptor over
      * fork holds it too, so that it is free only when the whole tree is dead.  Closing it is all
-     * there is to do (-1: a store that needs none).  `location` is what follows the scheme.
-     * 0, LEDGER_HELD, or -errno; on all but 0 `error` has one line. */
-    int (*lock)(int *ret_lock_fd, const char *location, unsigned wait_ms, char *error,
+     * there is to do (-1: a store that needs none).  Of a store that has no file it is the store.
+     * `location` is what follows the scheme. 0, LEDGER_HELD, or -errno; on all but 0 `error` has
+     * one line. */
+    int (*lock)(int *ret_hold_fd, const char *location, unsigned wait_ms, char *error,
                 size_t error_size);
     /* Opens for writing in a process that holds the lock: the master while it loads, closed again
-     * before it forks, then the keeper.  No handle crosses fork.  Makes the ledger when there is
-     * none, migrates an older one; all that is visible after it is durable too.
-     * 0, LEDGER_NEWER, LEDGER_DAMAGED, or -errno.  On all but 0 the ledger is as it was and
-     * `error` has one line. */
-    int (*open)(struct ledger **ret_ledger, const char *location, char *error, size_t error_size);
+     * before it forks, then the keeper.  No handle crosses fork.  `hold_fd` is what `lock`
+     * returned, borrowed until close.  Makes the ledger when there is none, migrates an older one;
+     * all that is visible after it is durable too. 0, LEDGER_NEWER, LEDGER_DAMAGED, or -errno.  On
+     * all but 0 the ledger is as it was and `error` has one line. */
+    int (*open)(struct ledger **ret_ledger, const char *location, int hold_fd, char *error,
+                size_t error_size);
     /* Opens for reading beside a writer (or without one); only each_…, find, error and close may
-     * be called on it.  Makes and migrates nothing: -ENOENT, or -EAGAIN for an older one. */
-    int (*open_reader)(struct ledger **ret_ledger, const char *location, char *error,
+     * be called on it.  Makes and migrates nothing: -ENOENT, or -EAGAIN for an older one.  A
+     * process that is not of the tree (-1 as hold_fd) can read only a store that is a file. */
+    int (*open_reader)(struct ledger **ret_ledger, const char *location, int hold_fd, char *error,
                        size_t error_size);
     void (*close)(struct ledger *ledger); /* accepts NULL */
 
@@ -108,6 +111,12 @@ struct ledger_ops {
     int (*each_key)(struct ledger *ledger, int64_t since_us,
                     int (*on_sale)(void *context, const struct ledger_keyed_sale *sale),
                     void *context);
+    /* Tells the entries of the event with from <= sequence < to, in order: as many as there are,
+     * none for an event that there is not.  Millions of them neither take memory nor hold up the
+     * writer.  Stops early when `on_entry` returns non-zero, and returns that. */
+    int (*each_entry)(struct ledger *ledger, uint32_t event, uint64_t from, uint64_t to,
+                      int (*on_entry)(void *context, const struct ledger_entry *entry),
+                      void *context);
 
     /* One transaction with one sync at its end: all of the batch is on disk when it returns 0, and
      * none of it may be believed otherwise.  Entries come in sequence order for each event, the

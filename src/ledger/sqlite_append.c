@@ -79,13 +79,6 @@ static int draft_all(struct ledger *ledger, const struct ledger_entry *entries, 
     return 0;
 }
 
-static bool has_key(const struct ledger_entry *entry)
-{
-    static const struct ledger_key none;
-
-    return memcmp(&entry->key, &none, sizeof(none)) != 0;
-}
-
 /* Binding a prepared statement's own parameters cannot fail. */
 static int insert_entry(struct ledger *ledger, const struct ledger_entry *entry)
 {
@@ -104,10 +97,10 @@ static int insert_entry(struct ledger *ledger, const struct ledger_entry *entry)
         sqlite3_bind_int64(insert, 7, (int64_t)entry->origin);
     else
         sqlite3_bind_null(insert, 7);
-    if (has_key(entry))
-        sqlite3_bind_blob(insert, 8, &entry->key, sizeof(entry->key), SQLITE_STATIC);
-    else
+    if (ledger_key_is_none(&entry->key))
         sqlite3_bind_null(insert, 8);
+    else
+        sqlite3_bind_blob(insert, 8, &entry->key, sizeof(entry->key), SQLITE_STATIC);
     (void)sqlite3_step(insert);
     return sqlite3_reset(insert);
 }

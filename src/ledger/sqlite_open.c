@@ -265,9 +265,7 @@ static int prepare_all(struct ledger *ledger)
                      " 9999999999999) WHERE e.event = ?1",
                      &ledger->last_entry);
     if (rc == SQLITE_OK)
-        rc = prepare(ledger->db,
-                     "SELECT kind, quantity, available, time_us, token, origin, key FROM entries"
-                     " WHERE id = ?1",
+        rc = prepare(ledger->db, "SELECT " STORE_ENTRY_COLUMNS " FROM entries WHERE id = ?1",
                      &ledger->find_entry);
     return rc;
 }

@@ -5,6 +5,11 @@
 #include "ledger/sqlite_schema.h"
 #include "ledger/sqlite_store.h"
 
+enum {
+    /* A reader in the middle of a look keeps the log from being copied to its end. */
+    ENTRIES_A_LOOK = 4096,
+};
+
 int store_read_totals(struct ledger *ledger, uint32_t event, struct ledger_totals *ret_totals)
 {
     sqlite3_stmt *last = ledger->last_entry;
@@ -229,12 +234,30 @@ int store_each_key(struct ledger *ledger, int64_t since_us,
     return r;
 }
 
+/* A row of STORE_ENTRY_COLUMNS. */
+static void read_entry(sqlite3_stmt *row, struct ledger_entry *entry)
+{
+    const void *key = sqlite3_column_blob(row, 6);
+    int64_t id = sqlite3_column_int64(row, 7);
+
+    memset(entry, 0, sizeof(*entry));
+    entry->event = (uint32_t)(id / SCHEMA_EVENT_STRIDE);
+    entry->sequence = (uint64_t)(id % SCHEMA_EVENT_STRIDE);
+    entry->kind = (uint8_t)sqlite3_column_int(row, 0);
+    entry->quantity = (int32_t)sqlite3_column_int64(row, 1);
+    entry->available = (uint32_t)sqlite3_column_int64(row, 2);
+    entry->time_us = sqlite3_column_int64(row, 3);
+    entry->token = (uint64_t)sqlite3_column_int64(row, 4);
+    entry->origin = (uint64_t)sqlite3_column_int64(row, 5);
+    if (key && sqlite3_column_bytes(row, 6) == (int)sizeof(entry->key))
+        memcpy(&entry->key, key, sizeof(entry->key));
+}
+
 int store_find(struct ledger *ledger, uint32_t event, uint64_t sequence,
                struct ledger_entry *ret_entry)
 {
-    struct ledger_entry entry = {.event = event, .sequence = sequence};
+    struct ledger_entry entry;
     sqlite3_stmt *find = ledger->find_entry;
-    const void *key;
     bool found;
     int rc;
 
@@ -244,17 +267,8 @@ int store_find(struct ledger *ledger, uint32_t event, uint64_t sequence,
         return store_finding(ledger, -EIO, "is not open after a fault");
     sqlite3_bind_int64(find, 1, event * SCHEMA_EVENT_STRIDE + (int64_t)sequence);
     found = sqlite3_step(find) == SQLITE_ROW;
-    if (found) {
-        entry.kind = (uint8_t)sqlite3_column_int(find, 0);
-        entry.quantity = (int32_t)sqlite3_column_int64(find, 1);
-        entry.available = (uint32_t)sqlite3_column_int64(find, 2);
-        entry.time_us = sqlite3_column_int64(find, 3);
-        entry.token = (uint64_t)sqlite3_column_int64(find, 4);
-        entry.origin = (uint64_t)sqlite3_column_int64(find, 5);
-        key = sqlite3_column_blob(find, 6);
-        if (key && sqlite3_column_bytes(find, 6) == (int)sizeof(entry.key))
-            memcpy(&entry.key, key, sizeof(entry.key));
-    }
+    if (found)
+        read_entry(find, &entry);
     rc = sqlite3_reset(find);
     if (rc != SQLITE_OK)
         return store_fault(ledger, "read", rc);
@@ -262,4 +276,62 @@ int store_find(struct ledger *ledger, uint32_t event, uint64_t sequence,
         return LEDGER_NOT_FOUND;
     *ret_entry = entry;
     return 0;
+}
+
+struct entry_walk {
+    sqlite3_stmt *rows;
+    int (*on_entry)(void *context, const struct ledger_entry *entry);
+    void *context;
+    int64_t next, end; /* ids: what is left to tell */
+};
+
+/* Tells up to ENTRIES_A_LOOK entries; the walk is at its end when there were fewer. */
+static int walk_on(struct ledger *ledger, struct entry_walk *walk)
+{
+    struct ledger_entry entry;
+    unsigned told = 0;
+    int r = 0, rc;
+
+    sqlite3_bind_int64(walk->rows, 1, walk->next);
+    sqlite3_bind_int64(walk->rows, 2, walk->end);
+    while (r == 0 && sqlite3_step(walk->rows) == SQLITE_ROW) {
+        read_entry(walk->rows, &entry);
+        walk->next = sqlite3_column_int64(walk->rows, 7) + 1;
+        told++;
+        r = walk->on_entry(walk->context, &entry);
+    }
+    rc = sqlite3_reset(walk->rows);
+    if (told < ENTRIES_A_LOOK)
+        walk->next = walk->end;
+    if (r != 0)
+        return r;
+    return rc == SQLITE_OK ? 0 : store_fault(ledger, "read", rc);
+}
+
+int store_each_entry(struct ledger *ledger, uint32_t event, uint64_t from, uint64_t to,
+                     int (*on_entry)(void *context, const struct ledger_entry *entry),
+                     void *context)
+{
+    struct entry_walk walk = {.on_entry = on_entry, .context = context};
+    int r = 0, rc;
+
+    if (event > LEDGER_EVENT_MAX || from > LEDGER_SEQUENCE_MAX)
+        return 0;
+    if (to > LEDGER_SEQUENCE_MAX)
+        to = LEDGER_SEQUENCE_MAX + 1;
+    if (!ledger->db)
+        return store_finding(ledger, -EIO, "is not open after a fault");
+    rc = sqlite3_prepare_v2(ledger->db,
+                            "SELECT " STORE_ENTRY_COLUMNS " FROM entries"
+                            " WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3",
+                            -1, &walk.rows, NULL);
+    if (rc != SQLITE_OK)
+        return store_fault(ledger, "read", rc);
+    sqlite3_bind_int(walk.rows, 3, ENTRIES_A_LOOK);
+    walk.next = event * SCHEMA_EVENT_STRIDE + (int64_t)from;
+    walk.end = event * SCHEMA_EVENT_STRIDE + (int64_t)to;
+    while (r == 0 && walk.next < walk.end)
+        r = walk_on(ledger, &walk);
+    (void)sqlite3_finalize(walk.rows);
+    return r;
 }

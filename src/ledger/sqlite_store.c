@@ -85,15 +85,18 @@ static int open_as(struct ledger **ret_ledger, const char *location, bool writer
     return 0;
 }
 
-static int open_writer(struct ledger **ret_ledger, const char *location, char *error,
+/* The file is found by its path: what holds the lock is no use here. */
+static int open_writer(struct ledger **ret_ledger, const char *location, int hold_fd, char *error,
                        size_t error_size)
 {
+    (void)hold_fd;
     return open_as(ret_ledger, location, true, error, error_size);
 }
 
-static int open_reader(struct ledger **ret_ledger, const char *location, char *error,
+static int open_reader(struct ledger **ret_ledger, const char *location, int hold_fd, char *error,
                        size_t error_size)
 {
+    (void)hold_fd;
     return open_as(ret_ledger, location, false, error, error_size);
 }
 
@@ -102,10 +105,10 @@ static void close_ledger(struct ledger *ledger)
     ledger_free(ledger, ledger && ledger->writer && ledger->faults == 0);
 }
 
-static int lock(int *ret_lock_fd, const char *location, unsigned wait_ms, char *error,
+static int lock(int *ret_hold_fd, const char *location, unsigned wait_ms, char *error,
                 size_t error_size)
 {
-    return lock_take(location, wait_ms, ret_lock_fd, error, error_size);
+    return lock_take(location, wait_ms, ret_hold_fd, error, error_size);
 }
 
 static int tidy(struct ledger *ledger)
@@ -132,6 +135,7 @@ const struct ledger_ops ledger_sqlite_ops = {
     .create_event = store_create_event,
     .each_event = store_each_event,
     .each_key = store_each_key,
+    .each_entry = store_each_entry,
     .append = store_append,
     .tidy = tidy,
     .find = store_find,

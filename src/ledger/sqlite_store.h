@@ -67,6 +67,9 @@ int store_connect(struct ledger *ledger, bool create);
 /* Closes it; `checkpoint`: as SQLite does when the last connection goes, else leave the log. */
 void store_disconnect(struct ledger *ledger, bool checkpoint);
 
+/* The columns of an entry, as sqlite_read.c reads them. */
+#define STORE_ENTRY_COLUMNS "kind, quantity, available, time_us, token, origin, key, id"
+
 /* Adds up an event as the file has it: its row in `events`, checked against its last entry.
  * 0, LEDGER_NOT_FOUND, LEDGER_DAMAGED, -errno. */
 int store_read_totals(struct ledger *ledger, uint32_t event, struct ledger_totals *ret_totals);
@@ -88,6 +91,9 @@ int store_each_event(struct ledger *ledger,
 int store_each_key(struct ledger *ledger, int64_t since_us,
                    int (*on_sale)(void *context, const struct ledger_keyed_sale *sale),
                    void *context);
+int store_each_entry(struct ledger *ledger, uint32_t event, uint64_t from, uint64_t to,
+                     int (*on_entry)(void *context, const struct ledger_entry *entry),
+                     void *context);
 int store_find(struct ledger *ledger, uint32_t event, uint64_t sequence,
                struct ledger_entry *ret_entry);
 

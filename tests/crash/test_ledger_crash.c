@@ -46,7 +46,7 @@ static struct ledger *must_open(const char *path, const char *about)
 {
     struct ledger *ledger = NULL;
     char error[512] = "";
-    int r = ops->open(&ledger, path, error, sizeof(error));
+    int r = ops->open(&ledger, path, -1, error, sizeof(error));
 
     if (r != 0)
         fail_msg("%s: open: %d %s", about, r, error);
@@ -68,7 +68,7 @@ static struct ledger *open_through_fault(const char *path, const char *about)
     for (unsigned try = 0; r != 0 && try < TRIES_MAX; try++) {
         if (try == TRIES_MAX / 2)
             fault_clear();
-        r = ops->open(&ledger, path, error, sizeof(error));
+        r = ops->open(&ledger, path, -1, error, sizeof(error));
         if (r != 0 && error[0] == '\0')
             fail_msg("%s: open failed without a word", about);
     }

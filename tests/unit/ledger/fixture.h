@@ -11,6 +11,7 @@
 #include <sqlite3.h>
 
 #include "../../crash/scratch.h"
+#include "mixed.h"
 #include "ticketd/ledger.h"
 
 static const struct ledger_ops *const ops = &ledger_sqlite_ops;
@@ -37,7 +38,7 @@ static inline struct ledger *must_open(const char *path)
     struct ledger *ledger = NULL;
     char error[512] = "";
 
-    if (ops->open(&ledger, path, error, sizeof(error)) != 0)
+    if (ops->open(&ledger, path, -1, error, sizeof(error)) != 0)
         fail_msg("open: %s", error);
     return ledger;
 }
@@ -71,20 +72,6 @@ static inline void expect_sql(const char *path, const char *query, const char *e
 
     sql(path, query, text, sizeof(text));
     assert_string_equal(text, expected);
-}
-
-/* One ticket of event 0, with a key of which `sequence` is the first byte. */
-static inline struct ledger_entry sale(uint64_t sequence, uint32_t available, int64_t time_us)
-{
-    return (struct ledger_entry){
-        .sequence = sequence,
-        .kind = LEDGER_SALE,
-        .quantity = 1,
-        .available = available,
-        .token = UINT64_C(0xfedcba9876543210) ^ sequence,
-        .time_us = time_us,
-        .key = {.bytes = {(uint8_t)sequence, 1, 2, 3}},
-    };
 }
 
 #endif

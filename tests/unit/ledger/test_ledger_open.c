@@ -18,7 +18,7 @@ static void expect_refused(const char *path, int answer, const char *words)
     assert_non_null(file);
     size = fread(before, 1, sizeof(before), file);
     (void)fclose(file);
-    r = ops->open(&ledger, path, error, sizeof(error));
+    r = ops->open(&ledger, path, -1, error, sizeof(error));
     if (r != answer || !strstr(error, words) || strchr(error, '\n'))
         fail_msg("open: %d %s", r, error);
     assert_non_null(strstr(error, path));
@@ -110,7 +110,7 @@ static void test_emptied(void **state)
     write_bytes(log, "wb", 0, "rest of a log", 13);
     expect_refused(scratch->ledger, LEDGER_DAMAGED, "is empty or gone");
     assert_int_equal(unlink(scratch->ledger), 0);
-    assert_int_equal(ops->open(&ledger, scratch->ledger, error, sizeof(error)), LEDGER_DAMAGED);
+    assert_int_equal(ops->open(&ledger, scratch->ledger, -1, error, sizeof(error)), LEDGER_DAMAGED);
     assert_int_equal(access(log, F_OK), 0);
     assert_int_not_equal(access(scratch->ledger, F_OK), 0);
     /* A ledger that is only empty is a new one. */
@@ -131,7 +131,7 @@ static void test_migration(void **state)
     sql(scratch->ledger,
         "DROP VIEW journal; DROP VIEW orders; DROP VIEW balances; PRAGMA user_version = 1", NULL,
         0);
-    assert_int_equal(ops->open_reader(&ledger, scratch->ledger, error, sizeof(error)), -EAGAIN);
+    assert_int_equal(ops->open_reader(&ledger, scratch->ledger, -1, error, sizeof(error)), -EAGAIN);
     ledger = must_open(scratch->ledger);
     assert_int_equal(ops->find(ledger, 0, 2, &entry), 0);
     assert_int_equal(entry.available, 8);
@@ -173,7 +173,7 @@ static void test_read_only_folder(void **state)
         if (geteuid() == 0 && seteuid(65534) != 0)
             _exit(2);
         lock_answer = ops->lock(&fd, scratch->ledger, 0, error[0], sizeof(error[0]));
-        open_answer = ops->open(&ledger, scratch->ledger, error[1], sizeof(error[1]));
+        open_answer = ops->open(&ledger, scratch->ledger, -1, error[1], sizeof(error[1]));
         _exit(!(lock_answer == -EACCES && strstr(error[0], "Permission denied") &&
                 strstr(error[0], scratch->ledger) && open_answer == -EACCES &&
                 strstr(error[1], "Permission denied")));
@@ -199,7 +199,7 @@ static void test_no_room(void **state)
         (void)signal(SIGXFSZ, SIG_IGN);
         if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
             _exit(2);
-        r = ops->open(&ledger, scratch->ledger, error, sizeof(error));
+        r = ops->open(&ledger, scratch->ledger, -1, error, sizeof(error));
         _exit(!(r < 0 && strstr(error, scratch->ledger)));
     }
     expect_child(child);
