@@ -125,6 +125,16 @@ struct ledger_ops {
      * entries are appended again, after a pause, until the disk is back; the handle recovers by
      * itself. */
     int (*append)(struct ledger *ledger, const struct ledger_entry *entries, size_t count);
+    /* Records that the wall clock was set: time_us is the ledger's time just after, step_us by how
+     * much the clock moved.  Synced, in a transaction of its own.  Steps at one time add up; one
+     * back takes nothing from one forward, because only those forward would age a key too early.
+     * After a fault it is noted again, which may count it twice: keys then live longer. */
+    int (*note_clock_step)(struct ledger *ledger, int64_t time_us, int64_t step_us);
+    /* Tells the steps from the newest to the oldest.  Stops early when `on_step` returns non-zero,
+     * and returns that. */
+    int (*each_clock_step)(struct ledger *ledger,
+                           int (*on_step)(void *context, int64_t time_us, int64_t step_us),
+                           void *context);
     /* Keeps the store in shape: to be called when there is nothing to append, before sleeping.
      * Takes no longer than a small append; what would is done by a thread of the store.
      * 0, or -errno: nothing is lost, it is tried again in later calls. */

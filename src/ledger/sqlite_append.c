@@ -134,6 +134,30 @@ static int add_event(struct ledger *ledger, const char *id)
     return rc;
 }
 
+struct clock_step {
+    int64_t time_us, step_us;
+};
+
+static int add_clock_step(struct ledger *ledger, const struct clock_step *step)
+{
+    sqlite3_stmt *insert = NULL;
+    int rc = sqlite3_prepare_v2(ledger->db,
+                                "INSERT INTO clock_steps VALUES (?1, ?2) ON CONFLICT (time_us) DO"
+                                " UPDATE SET step_us ="
+                                " CASE WHEN (step_us < 0) = (excluded.step_us < 0)"
+                                " THEN step_us + excluded.step_us"
+                                " ELSE max(step_us, excluded.step_us) END",
+                                -1, &insert, NULL);
+
+    if (rc == SQLITE_OK) {
+        sqlite3_bind_int64(insert, 1, step->time_us);
+        sqlite3_bind_int64(insert, 2, step->step_us);
+        (void)sqlite3_step(insert);
+        rc = sqlite3_finalize(insert);
+    }
+    return rc;
+}
+
 /* Takes back what is beyond what was acknowledged, within the transaction that writes it anew. */
 static int rewind_file(struct ledger *ledger, uint32_t acknowledged)
 {
@@ -159,9 +183,10 @@ static int rewind_file(struct ledger *ledger, uint32_t acknowledged)
 struct batch {
     const struct ledger_entry *entries;
     size_t count;
-    const char *new_event; /* the last tail's id, not in the file yet; or NULL */
-    uint32_t acknowledged; /* how many events are in the file */
-    bool rewind;           /* the file shows more than was acknowledged: see recover */
+    const struct clock_step *step; /* or NULL */
+    const char *new_event;         /* the last tail's id, not in the file yet; or NULL */
+    uint32_t acknowledged;         /* how many events are in the file */
+    bool rewind;                   /* the file shows more than was acknowledged: see recover */
 };
 
 static int write_batch(struct ledger *ledger, const struct batch *batch)
@@ -172,6 +197,8 @@ static int write_batch(struct ledger *ledger, const struct batch *batch)
         rc = rewind_file(ledger, batch->acknowledged);
     if (rc == SQLITE_OK && batch->new_event)
         rc = add_event(ledger, batch->new_event);
+    if (rc == SQLITE_OK && batch->step)
+        rc = add_clock_step(ledger, batch->step);
     for (size_t i = 0; rc == SQLITE_OK && i < batch->count; i++)
         rc = insert_entry(ledger, &batch->entries[i]);
     for (uint32_t i = 0; rc == SQLITE_OK && i < ledger->touched_count; i++)
@@ -266,6 +293,14 @@ int store_append(struct ledger *ledger, const struct ledger_entry *entries, size
     if (r == 0)
         checkpointer_committed(&ledger->checkpointer);
     return r;
+}
+
+int store_note_clock_step(struct ledger *ledger, int64_t time_us, int64_t step_us)
+{
+    const struct clock_step step = {.time_us = time_us, .step_us = step_us};
+    struct batch batch = {.step = &step};
+
+    return add(ledger, &batch);
 }
 
 int store_create_event(struct ledger *ledger, const char *id, uint32_t available, int64_t time_us)

@@ -335,3 +335,24 @@ int store_each_entry(struct ledger *ledger, uint32_t event, uint64_t from, uint6
     (void)sqlite3_finalize(walk.rows);
     return r;
 }
+
+int store_each_clock_step(struct ledger *ledger,
+                          int (*on_step)(void *context, int64_t time_us, int64_t step_us),
+                          void *context)
+{
+    sqlite3_stmt *rows = NULL;
+    int r = 0, rc;
+
+    if (!ledger->db)
+        return store_finding(ledger, -EIO, "is not open after a fault");
+    rc = sqlite3_prepare_v2(ledger->db,
+                            "SELECT time_us, step_us FROM clock_steps ORDER BY time_us DESC", -1,
+                            &rows, NULL);
+    while (rc == SQLITE_OK && r == 0 && sqlite3_step(rows) == SQLITE_ROW)
+        r = on_step(context, sqlite3_column_int64(rows, 0), sqlite3_column_int64(rows, 1));
+    if (rows)
+        rc = sqlite3_finalize(rows);
+    if (r != 0)
+        return r;
+    return rc == SQLITE_OK ? 0 : store_fault(ledger, "read", rc);
+}

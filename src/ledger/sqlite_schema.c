@@ -93,7 +93,14 @@ static const char views[] =
     "JOIN entries l ON l.id = c.last_id\n"
     "JOIN events e ON e.event = c.event;\n";
 
-static const char *const steps[SCHEMA_VERSION] = {tables, views};
+static const char clock_steps[] =
+    "CREATE TABLE clock_steps (\n"
+    "    -- When somebody set the clock. Idempotency keys do not age by it.\n"
+    "    time_us INTEGER PRIMARY KEY, -- the time just after, in microseconds since 1970, UTC\n"
+    "    step_us INTEGER NOT NULL     -- by how much the clock moved; negative: back\n"
+    ") STRICT;\n";
+
+static const char *const steps[SCHEMA_VERSION] = {tables, views, clock_steps};
 
 static int read_int(sqlite3 *db, const char *sql, int *ret_value)
 {

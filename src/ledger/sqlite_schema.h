@@ -9,7 +9,7 @@
 #include <sqlite3.h>
 
 #define SCHEMA_APPLICATION_ID 0x544b544c /* "TKTL" */
-#define SCHEMA_VERSION        2
+#define SCHEMA_VERSION        3
 
 /* An entry's id is event * SCHEMA_EVENT_STRIDE + sequence: in decimal a reader sees both. */
 #define SCHEMA_EVENT_STRIDE INT64_C(10000000000000)

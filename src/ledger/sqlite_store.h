@@ -94,6 +94,10 @@ int store_each_key(struct ledger *ledger, int64_t since_us,
 int store_each_entry(struct ledger *ledger, uint32_t event, uint64_t from, uint64_t to,
                      int (*on_entry)(void *context, const struct ledger_entry *entry),
                      void *context);
+int store_note_clock_step(struct ledger *ledger, int64_t time_us, int64_t step_us);
+int store_each_clock_step(struct ledger *ledger,
+                          int (*on_step)(void *context, int64_t time_us, int64_t step_us),
+                          void *context);
 int store_find(struct ledger *ledger, uint32_t event, uint64_t sequence,
                struct ledger_entry *ret_entry);
 

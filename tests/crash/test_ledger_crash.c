@@ -77,6 +77,43 @@ static struct ledger *open_through_fault(const char *path, const char *about)
     return ledger;
 }
 
+enum {
+    STEP_TIME = 77,
+    STEP = 1000,
+};
+
+static int on_step(void *context, int64_t time_us, int64_t step_us)
+{
+    int64_t *found = context;
+
+    assert_int_equal(time_us, STEP_TIME);
+    *found = step_us;
+    return 0;
+}
+
+/* A step of the clock is noted until it is on disk. */
+static void note_step(struct ledger *ledger, const char *about)
+{
+    unsigned try = 0;
+    int r;
+
+    while ((r = ops->note_clock_step(ledger, STEP_TIME, STEP)) != 0 && try++ < TRIES_MAX)
+        if (try == TRIES_MAX / 2)
+            fault_clear();
+    if (r != 0)
+        fail_msg("%s: step: %d %s", about, r, ops->error(ledger));
+}
+
+/* A failed try that became visible may count again, which only lets keys live longer. */
+static void check_step(struct ledger *ledger, const char *about)
+{
+    int64_t found = 0;
+
+    assert_int_equal(ops->each_clock_step(ledger, on_step, &found), 0);
+    if (found < STEP || found % STEP != 0)
+        fail_msg("%s: the clock's step became %lld", about, (long long)found);
+}
+
 /* A small life of a ledger: made, filled, tidied, closed, opened.  Every call that fails is made
  * again, as the keeper does; the disk heals after some tries at the latest. */
 static bool live_through_fault(struct scratch *scratch, uint64_t seed, const char *about)
@@ -109,6 +146,8 @@ static bool live_through_fault(struct scratch *scratch, uint64_t seed, const cha
             fail_msg("%s: append: %d %s", about, r, ops->error(ledger));
         workload_note(workload, 0, true);
         workload_check(workload, ledger, 0, about);
+        if (batch == BATCHES / 2)
+            note_step(ledger, about);
         if (batch % 2 == 1)
             (void)ops->tidy(ledger);
     }
@@ -116,6 +155,7 @@ static bool live_through_fault(struct scratch *scratch, uint64_t seed, const cha
     fault_clear();
     ledger = must_open(scratch->ledger, about);
     workload_check(workload, ledger, 0, about);
+    check_step(ledger, about);
     ops->close(ledger);
     workload_free(workload);
     scratch_clear(scratch);

@@ -129,21 +129,32 @@ static void test_migration(void **state)
 
     make_ledger(scratch->ledger);
     sql(scratch->ledger,
-        "DROP VIEW journal; DROP VIEW orders; DROP VIEW balances; PRAGMA user_version = 1", NULL,
-        0);
+        "DROP VIEW journal; DROP VIEW orders; DROP VIEW balances; DROP TABLE clock_steps;"
+        "PRAGMA user_version = 1",
+        NULL, 0);
     assert_int_equal(ops->open_reader(&ledger, scratch->ledger, -1, error, sizeof(error)), -EAGAIN);
     ledger = must_open(scratch->ledger);
     assert_int_equal(ops->find(ledger, 0, 2, &entry), 0);
     assert_int_equal(entry.available, 8);
     ops->close(ledger);
     expect_sql(scratch->ledger, "SELECT count(*) FROM orders", "2");
-    expect_sql(scratch->ledger, "PRAGMA user_version", "2");
+    expect_sql(scratch->ledger, "PRAGMA user_version", "3");
+
+    /* The second version had no steps of the clock. */
+    sql(scratch->ledger, "DROP TABLE clock_steps; PRAGMA user_version = 2", NULL, 0);
+    assert_int_equal(ops->open_reader(&ledger, scratch->ledger, -1, error, sizeof(error)), -EAGAIN);
+    ledger = must_open(scratch->ledger);
+    assert_int_equal(ops->find(ledger, 0, 2, &entry), 0);
+    assert_int_equal(ops->note_clock_step(ledger, 5, 7), 0);
+    ops->close(ledger);
+    expect_sql(scratch->ledger, "SELECT time_us || '+' || step_us FROM clock_steps", "5+7");
+    expect_sql(scratch->ledger, "PRAGMA user_version", "3");
     scratch_clear(scratch);
 
     /* From before the first version: only the name on it. */
     sql(scratch->ledger, "PRAGMA application_id = 0x544b544c", NULL, 0);
     make_ledger(scratch->ledger);
-    expect_sql(scratch->ledger, "PRAGMA user_version", "2");
+    expect_sql(scratch->ledger, "PRAGMA user_version", "3");
 }
 
 /* Waits for a child and expects it to have found all as it should be. */
