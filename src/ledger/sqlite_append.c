@@ -11,74 +11,6 @@ enum {
     FAULTS_BEFORE_RECONNECT = 3,
 };
 
-static void touch(struct ledger *ledger, uint32_t event)
-{
-    struct ledger_tail *tail = &ledger->tails[event];
-
-    if (!tail->touched) {
-        tail->touched = true;
-        tail->draft = tail->durable;
-        ledger->touched[ledger->touched_count++] = event;
-    }
-}
-
-static void end_draft(struct ledger *ledger, bool durable)
-{
-    for (uint32_t i = 0; i < ledger->touched_count; i++) {
-        struct ledger_tail *tail = &ledger->tails[ledger->touched[i]];
-
-        if (durable)
-            tail->durable = tail->draft;
-        tail->touched = false;
-    }
-    ledger->touched_count = 0;
-}
-
-/* Adds an entry to its event's totals; false if it does not follow from them. */
-static bool add_up(struct ledger_totals *totals, const struct ledger_entry *entry)
-{
-    if (entry->sequence != totals->entries || entry->sequence > LEDGER_SEQUENCE_MAX)
-        return false;
-    totals->entries++;
-    totals->available -= entry->quantity;
-    switch (entry->kind) {
-    case LEDGER_SALE:
-        totals->sold += entry->quantity;
-        break;
-    case LEDGER_DUPLICATE:
-    case LEDGER_VOID:
-    case LEDGER_RETURN:
-        totals->owed += entry->quantity;
-        break;
-    case LEDGER_RESTOCK:
-        totals->capacity -= entry->quantity;
-        break;
-    default:
-        return false;
-    }
-    if ((entry->quantity < 0) != (entry->kind == LEDGER_RETURN || entry->kind == LEDGER_RESTOCK) &&
-        entry->quantity != 0)
-        return false;
-    return totals->available == entry->available && totals->sold >= 0 && totals->owed >= 0;
-}
-
-static int draft_all(struct ledger *ledger, const struct ledger_entry *entries, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        const struct ledger_entry *entry = &entries[i];
-
-        if (entry->event >= ledger->tail_count)
-            return store_finding(ledger, -EINVAL, "has no event %u", entry->event);
-        touch(ledger, entry->event);
-        if (!add_up(&ledger->tails[entry->event].draft, entry))
-            return store_finding(ledger, -EINVAL,
-                                 "cannot take entry %llu of event %u: it does not follow from the "
-                                 "entry before",
-                                 (unsigned long long)entry->sequence, entry->event);
-    }
-    return 0;
-}
-
 /* Binding a prepared statement's own parameters cannot fail. */
 static int insert_entry(struct ledger *ledger, const struct ledger_entry *entry)
 {
@@ -126,7 +58,7 @@ static int add_event(struct ledger *ledger, const char *id)
                                 &insert, NULL);
 
     if (rc == SQLITE_OK) {
-        sqlite3_bind_int64(insert, 1, ledger->tail_count - 1);
+        sqlite3_bind_int64(insert, 1, ledger->tails.count - 1);
         sqlite3_bind_text(insert, 2, id, -1, SQLITE_STATIC);
         (void)sqlite3_step(insert);
         rc = sqlite3_finalize(insert);
@@ -168,11 +100,11 @@ static int rewind_file(struct ledger *ledger, uint32_t acknowledged)
         int64_t base = i * SCHEMA_EVENT_STRIDE;
 
         sqlite3_snprintf(sizeof(sql), sql, "DELETE FROM entries WHERE id >= %lld AND id < %lld",
-                         base + (int64_t)ledger->tails[i].durable.entries,
+                         base + (int64_t)ledger->tails.of[i].durable.entries,
                          base + SCHEMA_EVENT_STRIDE);
         rc = sqlite3_exec(ledger->db, sql, NULL, NULL, NULL);
         if (rc == SQLITE_OK)
-            rc = update_event(ledger, i, &ledger->tails[i].durable);
+            rc = update_event(ledger, i, &ledger->tails.of[i].durable);
     }
     sqlite3_snprintf(sizeof(sql), sql,
                      "DELETE FROM entries WHERE id >= %lld; DELETE FROM events WHERE event >= %u",
@@ -201,8 +133,9 @@ static int write_batch(struct ledger *ledger, const struct batch *batch)
         rc = add_clock_step(ledger, batch->step);
     for (size_t i = 0; rc == SQLITE_OK && i < batch->count; i++)
         rc = insert_entry(ledger, &batch->entries[i]);
-    for (uint32_t i = 0; rc == SQLITE_OK && i < ledger->touched_count; i++)
-        rc = update_event(ledger, ledger->touched[i], &ledger->tails[ledger->touched[i]].draft);
+    for (uint32_t i = 0; rc == SQLITE_OK && i < ledger->tails.touched_count; i++)
+        rc = update_event(ledger, ledger->tails.touched[i],
+                          &ledger->tails.of[ledger->tails.touched[i]].draft);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(ledger->db, "COMMIT", NULL, NULL, NULL);
     return rc;
@@ -219,9 +152,9 @@ static int compare_tails(struct ledger *ledger, uint32_t acknowledged, bool *ret
         struct ledger_totals totals = {0};
 
         r = store_read_totals(ledger, i, &totals);
-        if (r > 0 || (r == 0 && totals.entries < ledger->tails[i].durable.entries))
+        if (r > 0 || (r == 0 && totals.entries < ledger->tails.of[i].durable.entries))
             return store_finding(ledger, -EUCLEAN, "lost entries of event %u that were in it", i);
-        if (r == 0 && totals.entries > ledger->tails[i].durable.entries)
+        if (r == 0 && totals.entries > ledger->tails.of[i].durable.entries)
             beyond = true;
     }
     if (r == 0)
@@ -259,7 +192,7 @@ static int add(struct ledger *ledger, struct batch *batch)
 {
     int r = 0, rc;
 
-    batch->acknowledged = ledger->tail_count - (batch->new_event ? 1 : 0);
+    batch->acknowledged = ledger->tails.count - (batch->new_event ? 1 : 0);
     if (ledger->faults > 0)
         r = recover(ledger, batch);
     if (r == 0) {
@@ -282,14 +215,14 @@ static int add(struct ledger *ledger, struct batch *batch)
 int store_append(struct ledger *ledger, const struct ledger_entry *entries, size_t count)
 {
     struct batch batch = {.entries = entries, .count = count};
+    char why[TAIL_WHY_MAX];
     int r;
 
     if (count == 0)
         return 0;
-    r = draft_all(ledger, entries, count);
-    if (r == 0)
-        r = add(ledger, &batch);
-    end_draft(ledger, r == 0);
+    r = tails_draft(&ledger->tails, entries, count, why);
+    r = r == 0 ? add(ledger, &batch) : store_finding(ledger, r, "%s", why);
+    tails_end(&ledger->tails, r == 0);
     if (r == 0)
         checkpointer_committed(&ledger->checkpointer);
     return r;
@@ -305,27 +238,14 @@ int store_note_clock_step(struct ledger *ledger, int64_t time_us, int64_t step_u
 
 int store_create_event(struct ledger *ledger, const char *id, uint32_t available, int64_t time_us)
 {
-    struct ledger_entry first = {
-        .event = ledger->tail_count,
-        .kind = LEDGER_RESTOCK,
-        .quantity = -(int32_t)available,
-        .available = available,
-        .time_us = time_us,
-    };
+    struct ledger_entry first;
     struct batch batch = {.entries = &first, .count = 1, .new_event = id};
-    int r;
+    char why[TAIL_WHY_MAX];
+    int r = tails_draft_event(&ledger->tails, id, available, time_us, &first, why);
 
-    if (available > STOCK_QUANTITY_MAX || strlen(id) > STOCK_EVENT_ID_MAX ||
-        ledger->tail_count > LEDGER_EVENT_MAX)
-        return store_finding(ledger, -EINVAL, "cannot take the event %s: out of bounds", id);
-    r = store_grow_tails(ledger);
-    if (r == 0) {
-        r = draft_all(ledger, &first, 1);
-        if (r == 0)
-            r = add(ledger, &batch);
-        end_draft(ledger, r == 0);
-        if (r != 0)
-            ledger->tail_count--;
-    }
+    if (r != 0)
+        return store_finding(ledger, r, "%s", why);
+    r = add(ledger, &batch);
+    tails_end_event(&ledger->tails, r == 0);
     return r;
 }

@@ -8,26 +8,6 @@
 
 #include "ledger/lock.h"
 
-int store_grow_tails(struct ledger *ledger)
-{
-    if (ledger->tail_count == ledger->tail_room) {
-        uint32_t room = ledger->tail_room ? ledger->tail_room * 2 : 16;
-        struct ledger_tail *tails = realloc(ledger->tails, room * sizeof(*tails));
-        uint32_t *touched;
-
-        if (!tails)
-            return -ENOMEM;
-        ledger->tails = tails;
-        touched = realloc(ledger->touched, room * sizeof(*touched));
-        if (!touched)
-            return -ENOMEM;
-        ledger->touched = touched;
-        ledger->tail_room = room;
-    }
-    memset(&ledger->tails[ledger->tail_count++], 0, sizeof(*ledger->tails));
-    return 0;
-}
-
 /* Every event's row must be there and agree with its last entry, and no entry may be past them. */
 static int load_tails(struct ledger *ledger)
 {
@@ -35,9 +15,9 @@ static int load_tails(struct ledger *ledger)
     int r = store_count_events(ledger, &count);
 
     for (uint32_t event = 0; r == 0 && event < count; event++) {
-        r = store_grow_tails(ledger);
+        r = tails_grow(&ledger->tails);
         if (r == 0)
-            r = store_read_totals(ledger, event, &ledger->tails[event].durable);
+            r = store_read_totals(ledger, event, &ledger->tails.of[event].durable);
         if (r == LEDGER_NOT_FOUND)
             r = store_finding(ledger, LEDGER_DAMAGED, "is damaged: it has no event %u", event);
     }
@@ -51,8 +31,7 @@ static void ledger_free(struct ledger *ledger, bool checkpoint)
     if (!ledger)
         return;
     store_disconnect(ledger, checkpoint);
-    free(ledger->tails);
-    free(ledger->touched);
+    tails_free(&ledger->tails);
     free(ledger);
 }
 

@@ -13,25 +13,11 @@
 #include <sqlite3.h>
 
 #include "ledger/sqlite_checkpoint.h"
+#include "ledger/tail.h"
 #include "ticketd/ledger.h"
 
 enum {
     LEDGER_ERROR_MAX = 512,
-};
-
-/* What the entries of an event add up to. */
-struct ledger_totals {
-    uint64_t entries; /* the next one's sequence */
-    int64_t capacity;
-    int64_t available;
-    int64_t sold;
-    int64_t owed;
-};
-
-struct ledger_tail {
-    struct ledger_totals durable; /* as of the last commit that succeeded */
-    struct ledger_totals draft;   /* with the batch that is being written */
-    bool touched;                 /* draft is ahead of durable */
 };
 
 struct ledger {
@@ -43,10 +29,8 @@ struct ledger {
     sqlite3 *db;
     sqlite3_stmt *insert_entry, *update_event, *last_entry, *find_entry;
 
-    /* Writer only: one tail an event, `touched` has room for as many. */
-    struct ledger_tail *tails;
-    uint32_t *touched;
-    uint32_t tail_count, tail_room, touched_count;
+    /* Writer only. */
+    struct ledger_tails tails;
     unsigned faults; /* appends that failed in a row; after one nothing cached is believed */
 
     struct checkpointer checkpointer;
@@ -100,8 +84,5 @@ int store_each_clock_step(struct ledger *ledger,
                           void *context);
 int store_find(struct ledger *ledger, uint32_t event, uint64_t sequence,
                struct ledger_entry *ret_entry);
-
-/* Makes room for one more event's tail. */
-int store_grow_tails(struct ledger *ledger);
 
 #endif
