@@ -1,3 +1,4 @@
+/* Making the segment, and looking at it. */
 #include "ticketd/stock.h"
 
 #include <errno.h>
@@ -7,33 +8,71 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "stock/keys.h"
 #include "stock/segment.h"
 #include "ticketd/error.h"
 
-static uint64_t word_make(uint32_t sequence, uint32_t available)
+/* Not one request may find its cell full because a predecessor's outcomes still lie there. */
+#define OUTCOME_SLOTS(parked_max) (2 * (parked_max))
+#define WORD_BITS                 64
+
+static uint32_t power_of_two(uint32_t at_least)
 {
-    return (uint64_t)sequence << 32 | available;
+    uint32_t power = 1;
+
+    while (power < at_least)
+        power *= 2;
+    return power;
 }
 
-static uint32_t word_sequence(uint64_t word)
+/* Puts a part of `size` bytes behind the ones before it; returns where it begins. */
+static uint64_t put(uint64_t *end, uint64_t size)
 {
-    return (uint32_t)(word >> 32);
+    uint64_t at = (*end + SEGMENT_PAGE - 1) / SEGMENT_PAGE * SEGMENT_PAGE;
+
+    *end = at + size;
+    return at;
 }
 
-static uint32_t word_available(uint64_t word)
+static struct segment_header plan(const struct stock_options *options)
 {
-    return (uint32_t)word;
+    struct segment_header plan = {
+        .magic = SEGMENT_MAGIC,
+        .layout = SEGMENT_LAYOUT,
+        .events_max = options->events_max,
+        .ring_slots = power_of_two(options->ring_slots),
+        .place_count = options->places,
+        .outcome_slots = OUTCOME_SLOTS(power_of_two(options->parked_max)),
+    };
+    uint64_t end = sizeof(plan);
+    uint64_t places = options->places;
+
+    keys_plan(&plan.keys, options->keys_max, places * power_of_two(options->parked_max));
+    plan.events_at = put(&end, options->events_max * sizeof(struct segment_event));
+    plan.places_at = put(&end, places * sizeof(struct segment_place));
+    plan.slots_at =
+        put(&end, (uint64_t)options->events_max * plan.ring_slots * sizeof(struct segment_slot));
+    plan.outcomes_at = put(&end, places * plan.outcome_slots * sizeof(struct segment_outcome));
+    plan.lookups_at = put(&end, places * SEGMENT_LOOKUPS * sizeof(struct segment_lookup));
+    plan.orders_at = put(&end, places * SEGMENT_LOOKUPS * sizeof(struct segment_order));
+    plan.buckets_at = put(&end, keys_buckets_size(&plan.keys));
+    plan.keys_at = put(&end, keys_slots_size(&plan.keys));
+    plan.size_bytes = end;
+    return plan;
 }
 
-static struct segment_event *event_at(const struct stock *stock, uint32_t event)
+static void open_places(struct stock *stock)
 {
-    assert(event < stock->segment->event_count);
-    return (struct segment_event *)((char *)stock->segment + SEGMENT_EVENTS_OFFSET) + event;
+    for (uint32_t i = 0; i < stock->segment->place_count; ++i)
+        /* relaxed, here and below: no other process exists yet; fork publishes all of it */
+        atomic_store_explicit(&segment_place(stock, i)->intent, SEGMENT_NO_INTENT,
+                              memory_order_relaxed);
+    atomic_store_explicit(&stock->segment->keeper.stalled, UINT64_MAX, memory_order_relaxed);
 }
 
-int stock_create(struct stock *ret_stock, uint32_t events_max)
+int stock_create(struct stock *ret_stock, const struct stock_options *options)
 {
-    size_t size = SEGMENT_EVENTS_OFFSET + (size_t)events_max * sizeof(struct segment_event);
+    struct segment_header header = plan(options);
     int fd = memfd_create("ticketd-stock", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     struct segment_header *segment = MAP_FAILED;
     int error;
@@ -41,20 +80,18 @@ int stock_create(struct stock *ret_stock, uint32_t events_max)
     if (fd == -1)
         return -errno;
     /* The size is sealed: nobody can cut the file short under a reader, which would be SIGBUS. */
-    if (ftruncate(fd, (off_t)size) == 0 &&
+    if (ftruncate(fd, (off_t)header.size_bytes) == 0 &&
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
-        segment = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        segment = mmap(NULL, header.size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                       fd, 0);
     error = errno;
     close(fd);
     if (segment == MAP_FAILED)
         return -error;
-
-    memcpy(segment->magic, SEGMENT_MAGIC, sizeof(segment->magic));
-    segment->layout = SEGMENT_LAYOUT;
-    segment->events_max = events_max;
-    segment->size_bytes = size;
+    memcpy(segment, &header, sizeof(header));
     ret_stock->segment = segment;
-    return 0;
+    open_places(ret_stock);
+    return keys_open(ret_stock);
 }
 
 void stock_destroy(struct stock *stock)
@@ -71,27 +108,41 @@ static bool is_slug(const char *id, size_t len)
            strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
 }
 
-int stock_event_create(struct stock *stock, const char *id, uint32_t available, uint32_t sequence,
-                       uint32_t *ret_event)
+/* Stamps begin one lap behind: what a slot would hold from the lap before the first one. */
+static void open_ring(struct stock *stock, uint32_t event, uint32_t first)
+{
+    uint32_t size = stock->segment->ring_slots;
+
+    for (uint32_t i = 0; i < size; ++i)
+        atomic_store_explicit(&segment_slot(stock, event, first + i)->state,
+                              (uint64_t)(first + i + 1 - size) << (WORD_BITS / 2) | SEGMENT_TAKEN,
+                              memory_order_relaxed);
+}
+
+int stock_event_create(struct stock *stock, const struct stock_event *wanted, uint32_t *ret_event)
 {
     struct segment_header *segment = stock->segment;
-    size_t len = strlen(id);
+    size_t len = strlen(wanted->id);
+    uint32_t sequence = (uint32_t)wanted->sequence, found;
     struct segment_event *event;
-    uint32_t found;
 
-    if (!is_slug(id, len) || available > STOCK_QUANTITY_MAX ||
-        stock_event_find(stock, id, len, &found) == 0)
+    if (!is_slug(wanted->id, len) || wanted->available > STOCK_QUANTITY_MAX ||
+        stock_event_find(stock, wanted->id, len, &found) == 0)
         return TICKETD_INVALID;
     if (segment->event_count == segment->events_max)
         return TICKETD_BUSY;
 
     ++segment->event_count;
-    event = event_at(stock, segment->event_count - 1);
-    memcpy(event->id, id, len + 1);
+    event = segment_event(stock, segment->event_count - 1);
+    memcpy(event->id, wanted->id, len + 1);
     event->id_len = (uint32_t)len;
-    event->capacity = available;
-    /* relaxed: no other process exists yet; fork publishes everything written before it */
-    atomic_store_explicit(&event->word, word_make(sequence, available), memory_order_relaxed);
+    atomic_store_explicit(&event->capacity, wanted->capacity, memory_order_relaxed);
+    atomic_store_explicit(&event->durable, wanted->sequence, memory_order_relaxed);
+    atomic_store_explicit(&event->published, segment_word(sequence, wanted->available),
+                          memory_order_relaxed);
+    atomic_store_explicit(&event->word, segment_word(sequence, wanted->available),
+                          memory_order_relaxed);
+    open_ring(stock, segment->event_count - 1, sequence);
     *ret_event = segment->event_count - 1;
     return 0;
 }
@@ -99,7 +150,7 @@ int stock_event_create(struct stock *stock, const char *id, uint32_t available, 
 int stock_event_find(const struct stock *stock, const char *id, size_t id_len, uint32_t *ret_event)
 {
     for (uint32_t i = 0; i < stock->segment->event_count; ++i) {
-        const struct segment_event *event = event_at(stock, i);
+        const struct segment_event *event = segment_event(stock, i);
         if (event->id_len == id_len && memcmp(event->id, id, id_len) == 0) {
             *ret_event = i;
             return 0;
@@ -108,65 +159,58 @@ int stock_event_find(const struct stock *stock, const char *id, size_t id_len, u
     return TICKETD_EVENT_UNKNOWN;
 }
 
-/* One entry through the swap: `delta` is added to what is available.
- *
- * Loads are acquire, so that whoever sees a word also sees what its writer did before that swap.
- * The winning swap is release too, so that whoever sees the new word also sees all that the winner
- * did before it (the journal's intent will stand on that).  A losing swap only needs the fresh
- * value, which acquire makes as good as a first load.  That the tickets are not sold twice needs no
- * order at all: a swap is atomic, and it fails unless the word is the one that was judged. */
-static int swap_entry(struct segment_event *event, int64_t delta, struct stock_entry *ret_entry)
+uint32_t stock_event_count(const struct stock *stock)
 {
-    uint64_t word = atomic_load_explicit(&event->word, memory_order_acquire);
-
-    for (unsigned tries = 0; tries < STOCK_SWAP_TRIES_MAX; ++tries) {
-        int64_t available = (int64_t)word_available(word) + delta;
-        if (available < 0) {
-            ret_entry->sequence = word_sequence(word);
-            ret_entry->available = word_available(word);
-            return TICKETD_SOLD_OUT;
-        }
-        if (available > event->capacity)
-            return TICKETD_INVALID;
-        if (atomic_compare_exchange_weak_explicit(
-                &event->word, &word, word_make(word_sequence(word) + 1, (uint32_t)available),
-                memory_order_acq_rel, memory_order_acquire)) {
-            ret_entry->sequence = word_sequence(word);
-            ret_entry->available = (uint32_t)available;
-            return TICKETD_DONE;
-        }
-    }
-    return TICKETD_BUSY;
+    return stock->segment->event_count;
 }
 
-int stock_sell(struct stock *stock, uint32_t event, uint32_t quantity,
-               struct stock_entry *ret_entry)
+const char *stock_event_id(const struct stock *stock, uint32_t event)
 {
-    assert(quantity > 0 && quantity <= STOCK_QUANTITY_MAX);
-    return swap_entry(event_at(stock, event), -(int64_t)quantity, ret_entry);
-}
-
-int stock_give_back(struct stock *stock, uint32_t event, uint32_t quantity,
-                    struct stock_entry *ret_entry)
-{
-    assert(quantity > 0 && quantity <= STOCK_QUANTITY_MAX);
-    return swap_entry(event_at(stock, event), quantity, ret_entry);
+    return segment_event(stock, event)->id;
 }
 
 uint32_t stock_available(const struct stock *stock, uint32_t event)
 {
-    return stock_peek(stock, event).available;
-}
-
-struct stock_entry stock_peek(const struct stock *stock, uint32_t event)
-{
     /* acquire: a caller that learns of a sale here also sees what was published before that sale */
-    uint64_t word = atomic_load_explicit(&event_at(stock, event)->word, memory_order_acquire);
-
-    return (struct stock_entry){.sequence = word_sequence(word), .available = word_available(word)};
+    return segment_low(
+        atomic_load_explicit(&segment_event(stock, event)->word, memory_order_acquire));
 }
 
-uint32_t stock_capacity(const struct stock *stock, uint32_t event)
+uint64_t stock_durable(const struct stock *stock, uint32_t event)
 {
-    return event_at(stock, event)->capacity;
+    /* acquire: who sees it also sees the keys that were put into the index before */
+    return atomic_load_explicit(&segment_event(stock, event)->durable, memory_order_acquire);
+}
+
+uint32_t stock_lag(const struct stock *stock, uint32_t event)
+{
+    /* durable first: read after the word, it could be beyond it */
+    uint32_t durable = (uint32_t)stock_durable(stock, event);
+
+    return segment_high(
+               atomic_load_explicit(&segment_event(stock, event)->word, memory_order_acquire)) -
+           durable;
+}
+
+struct stock_view stock_view(const struct stock *stock, uint32_t index)
+{
+    const struct segment_event *event = segment_event(stock, index);
+    struct stock_view view = {.id = event->id};
+    uint64_t published, word;
+
+    /* The keeper stores published, then durable: a pair that fits is of one publication.  It can
+     * fail to fit only while the keeper is between the two, or was killed there. */
+    for (unsigned tries = 0; tries < STOCK_SWAP_TRIES_MAX; ++tries) {
+        published = atomic_load_explicit(&event->published, memory_order_acquire);
+        view.published_sequence = atomic_load_explicit(&event->durable, memory_order_acquire);
+        if (segment_high(published) == (uint32_t)view.published_sequence)
+            break;
+    }
+    view.published_available = segment_low(published);
+    view.published_sequence = segment_sequence(view.published_sequence, segment_high(published));
+    view.capacity = atomic_load_explicit(&event->capacity, memory_order_relaxed);
+    word = atomic_load_explicit(&event->word, memory_order_acquire);
+    view.available = segment_low(word);
+    view.sequence = segment_sequence(view.published_sequence, segment_high(word));
+    return view;
 }
