@@ -1,0 +1,198 @@
+#include "keeper/keeper_process.h"
+
+#include <bsd/unistd.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "keeper/keeper.h"
+#include "keeper/sleeper.h"
+#include "stock/keeper_link.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+/* An idle keeper shows so often that it lives, and looks after its store and old keys. */
+#define IDLE_MS 500
+/* How often it looks whether a taken slot has been stamped when nobody rings for it, and after how
+ * long the master is told, who kills whoever holds it up. */
+#define STALL_LOOK_MS 20
+#define STALL_MAX_MS  400
+/* Pauses between attempts to write, doubled each time. */
+#define FAULT_PAUSE_FIRST_MS 50
+#define FAULT_PAUSE_MAX_MS   1000
+/* Attempts that a keeper which was told to end makes with a failing ledger. */
+#define LAST_TRIES 3
+
+struct keeper_loop {
+    const struct heritage *heritage;
+    struct keeper *keeper;
+    struct stock *stock;
+    struct sleeper sleeper;
+    unsigned faults; /* in a row */
+    unsigned stalled_ms;
+    struct keeper_stall stall; /* since stalled_ms */
+    bool told_stall;
+};
+
+static void beat(struct keeper_loop *loop)
+{
+    scoreboard_add(&loop->stock->segment->keeper.heartbeat, 1);
+}
+
+/* Sleeps, unless there is something to do after all.  What was done before this must be visible to
+ * who looks at the flag: see keeper_link_sleep. */
+static int look_and_sleep(struct keeper_loop *loop, int most_ms, struct keeper_stall *ret_stall)
+{
+    _Atomic uint32_t *asleep = &loop->stock->segment->keeper.asleep;
+    int result;
+
+    keeper_link_sleep(asleep);
+    result = keeper_turn(loop->keeper, ret_stall);
+    if (result == KEEPER_TURN_IDLE || result == KEEPER_TURN_STALLED)
+        sleeper_wait(&loop->sleeper, most_ms);
+    keeper_link_awake(asleep);
+    return result;
+}
+
+static void on_idle(struct keeper_loop *loop)
+{
+    _Atomic uint64_t *io = &loop->stock->segment->keeper.io_since_ms;
+
+    keeper_link_begin_io(io, clock_monotonic_ms());
+    (void)loop->heritage->ledger->tidy(loop->keeper->ledger); /* it is tried again */
+    keeper_link_end_io(io);
+}
+
+static void end_stall(struct keeper_loop *loop)
+{
+    loop->stalled_ms = 0;
+    if (loop->told_stall)
+        keeper_link_stalled(loop->stock, UINT32_MAX, 0);
+    loop->told_stall = false;
+}
+
+/* Time is counted as this process sees it pass, so that a pause of the whole machine is no stall.
+ */
+static void on_stall(struct keeper_loop *loop, const struct keeper_stall *stall)
+{
+    if (loop->stalled_ms == 0 || stall->event != loop->stall.event ||
+        stall->sequence != loop->stall.sequence)
+        end_stall(loop);
+    loop->stall = *stall;
+    loop->stalled_ms += STALL_LOOK_MS;
+    if (loop->stalled_ms < STALL_MAX_MS)
+        return;
+    loop->stalled_ms = STALL_LOOK_MS; /* told again, if it goes on */
+    loop->told_stall = true;
+    keeper_link_stalled(loop->stock, stall->event, stall->sequence);
+    heritage_ring_master(loop->heritage);
+}
+
+static void on_fault(struct keeper_loop *loop)
+{
+    unsigned doublings = loop->faults < 8 ? loop->faults : 8;
+    unsigned pause_ms = FAULT_PAUSE_FIRST_MS << doublings;
+
+    if (loop->faults++ == 0) {
+        keeper_set_state(loop->stock, KEEPER_FAULT);
+        log_error("%s; selling stops until it can be written again", keeper_error(loop->keeper));
+        heritage_ring_master(loop->heritage);
+    }
+    sleeper_wait(&loop->sleeper,
+                 (int)(pause_ms < FAULT_PAUSE_MAX_MS ? pause_ms : FAULT_PAUSE_MAX_MS));
+}
+
+static void end_fault(struct keeper_loop *loop)
+{
+    if (loop->faults == 0)
+        return;
+    log_info("the ledger is written again after %u attempts; selling goes on", loop->faults);
+    loop->faults = 0;
+    keeper_set_state(loop->stock, KEEPER_RUNNING);
+    heritage_ring_master(loop->heritage);
+}
+
+/* Until told to end and nothing is left.  0; 1: told to end with a ledger that cannot be written;
+ * or a negated errno. */
+static int serve(struct keeper_loop *loop)
+{
+    for (;;) {
+        struct keeper_stall stall;
+        int result = keeper_turn(loop->keeper, &stall);
+        beat(loop);
+        if (result < 0)
+            return result;
+        if (result == KEEPER_TURN_FAULT) {
+            on_fault(loop);
+            if (loop->sleeper.told_to_end && loop->faults >= LAST_TRIES)
+                return 1;
+            continue;
+        }
+        end_fault(loop);
+        if (result == KEEPER_TURN_IDLE || result == KEEPER_TURN_DONE)
+            end_stall(loop);
+        if (result == KEEPER_TURN_IDLE && loop->sleeper.told_to_end)
+            return 0;
+        if (result == KEEPER_TURN_IDLE)
+            on_idle(loop);
+        if (result == KEEPER_TURN_STALLED)
+            on_stall(loop, &stall);
+        if (result != KEEPER_TURN_DONE)
+            (void)look_and_sleep(loop, result == KEEPER_TURN_STALLED ? STALL_LOOK_MS : IDLE_MS,
+                                 &stall);
+    }
+}
+
+static int run(struct keeper_loop *loop)
+{
+    const struct heritage *heritage = loop->heritage;
+    struct keeper_options options = {
+        .stock = loop->stock,
+        .ops = heritage->ledger,
+        .location = heritage->ledger_location,
+        .hold_fd = heritage->ledger_hold,
+        .ttl_s = heritage->settings->idempotency_ttl_s,
+        .bells = heritage->bells,
+        .reader_bell = heritage->reader_bell,
+    };
+    char error[SETTINGS_ERROR_MAX];
+    int result = sleeper_init(&loop->sleeper, heritage->keeper_bell);
+
+    if (result < 0) {
+        errno = -result;
+        log_critical("cannot start: %m");
+        return EXIT_FAILURE;
+    }
+    result = keeper_open(loop->keeper, &options, error, sizeof(error));
+    if (result != 0) {
+        log_critical("cannot start: %s", error);
+        return EXIT_FAILURE;
+    }
+    keeper_set_state(loop->stock, KEEPER_RUNNING);
+    heritage_ring_master(heritage);
+    result = serve(loop);
+    if (result == 0) {
+        keeper_close(loop->keeper);
+        return EXIT_SUCCESS;
+    }
+    if (result < 0)
+        log_critical("the ledger and the journal contradict each other: %s",
+                     keeper_error(loop->keeper));
+    else
+        log_critical("ending with sales that are not in the ledger; nobody was told of them: %s",
+                     keeper_error(loop->keeper));
+    return EXIT_FAILURE;
+}
+
+int keeper_run(const struct heritage *heritage)
+{
+    static struct keeper keeper; /* too large for a stack, one a process */
+    struct stock stock = heritage->stock;
+    struct keeper_loop loop = {.heritage = heritage, .keeper = &keeper, .stock = &stock};
+
+    if (!heritage_bind(heritage))
+        return EXIT_FAILURE;
+    setproctitle("keeper");
+    log_set_role("keeper", -1);
+    return run(&loop);
+}

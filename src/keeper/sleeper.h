@@ -1,0 +1,19 @@
+/* How the keeper and the reader wait: for their bell, for SIGTERM, for a time. */
+#ifndef TICKETD_KEEPER_SLEEPER_H
+#define TICKETD_KEEPER_SLEEPER_H
+
+#include <stdbool.h>
+
+struct sleeper {
+    int bell;    /* eventfd */
+    int signals; /* signalfd */
+    bool told_to_end;
+};
+
+/* SIGTERM is blocked already, as the master has it.  0 or -errno. */
+int sleeper_init(struct sleeper *sleeper, int bell);
+
+/* Sleeps until the bell rings, SIGTERM comes, or `most_ms` have passed. */
+void sleeper_wait(struct sleeper *sleeper, int most_ms);
+
+#endif
