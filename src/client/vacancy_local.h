@@ -1,18 +1,79 @@
 /* The vacancy_client that calls the stock of this very process.  For workers of a pool that owns
- * the stock; never for a ticket worker.  Every call completes before it returns: without a ledger
- * there is nothing to wait for. */
+ * the stock; never for a ticket worker.
+ *
+ * With a durable ledger a sale is parked until its outcome comes from the keeper; with `memory:`
+ * only a sale with an idempotency key is, and all others complete before the call returns.  The
+ * worker's loop calls, in turn:
+ *
+ *     vacancy_local_deliver    completes what has come
+ *     vacancy_local_expire     completes what is late
+ *     vacancy_local_sleep      rings who must know, and says that this worker is about to sleep
+ *     … the loop's own wait …
+ *     vacancy_local_awake
+ *
+ * A deadline of 0 in a request means SALE_TIMEOUT from now.  A sale whose deadline comes before its
+ * outcome is withdrawn: TICKETD_TIMED_OUT, nothing sold.  If the keeper has taken it already, it
+ * gets OUTCOME_GRACE_MS more; after that, or at once while the ledger is at fault, the answer is
+ * TICKETD_OUTCOME_UNKNOWN. */
 #ifndef TICKETD_CLIENT_VACANCY_LOCAL_H
 #define TICKETD_CLIENT_VACANCY_LOCAL_H
 
+#include <stdbool.h>
+
+#include "client/parked.h"
 #include "ticketd/stock.h"
 #include "ticketd/vacancy_client.h"
+#include "util/key_hash.h"
+#include "util/token.h"
+
+/* How much longer a sale may wait that can no longer be withdrawn. */
+#define VACANCY_LOCAL_GRACE_MS 10000
+/* With `memory:`, how many entries may gather before the keeper is woken for them alone. */
+#define VACANCY_LOCAL_LAZY 512
+/* Deadlines judged at one call. */
+#define VACANCY_LOCAL_EXPIRE_MAX 256
+
+struct vacancy_local_options {
+    struct stock *stock; /* borrowed, outlives the client */
+    uint32_t place;      /* this process's */
+    bool durable;        /* sales wait for the ledger */
+    int keeper_bell;     /* eventfds */
+    int reader_bell;
+    uint64_t sale_timeout_ms;
+    uint32_t parked_max;
+};
 
 struct vacancy_local {
     struct vacancy_client client; /* first: this is what callers hold */
-    struct stock *stock;          /* borrowed, outlives the client */
+
+    /* fixed after start */
+    struct vacancy_local_options options;
+    struct key_hasher *hasher;
+
+    struct parked_table parked;
+    struct token_source tokens;
+    bool keeper_has_work; /* since it was last rung for */
 };
 
-/* Fills it in; allocates nothing, so there is nothing to tear down. */
-void vacancy_local_init(struct vacancy_local *local, struct stock *stock);
+/* 0 or -errno. */
+int vacancy_local_init(struct vacancy_local *local, const struct vacancy_local_options *options);
+
+/* Frees what it holds; pending calls never complete.  Accepts a zeroed one. */
+void vacancy_local_deinit(struct vacancy_local *local);
+
+/* Completes every call whose outcome has come.  true when there was any. */
+bool vacancy_local_deliver(struct vacancy_local *local);
+
+/* Completes calls whose deadline has come, at most VACANCY_LOCAL_EXPIRE_MAX.  Returns the next one,
+ * which may have come too; UINT64_MAX: none. */
+uint64_t vacancy_local_expire(struct vacancy_local *local, uint64_t now_ms);
+
+/* The earliest deadline of a call that waits; UINT64_MAX: none does. */
+uint64_t vacancy_local_deadline(const struct vacancy_local *local);
+
+/* Rings the keeper if there is work for it, and announces the sleep.  false: something has come
+ * meanwhile, do not sleep. */
+bool vacancy_local_sleep(struct vacancy_local *local);
+void vacancy_local_awake(struct vacancy_local *local);
 
 #endif

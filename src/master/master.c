@@ -1,6 +1,5 @@
 #include "master/master.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -18,10 +17,15 @@
 
 #include <bsd/unistd.h>
 
+#include "keeper/keeper_process.h"
 #include "master/listener.h"
 #include "master/pool.h"
 #include "master/rehearsal.h"
+#include "master/single.h"
+#include "master/stock_owner.h"
 #include "master/watch.h"
+#include "stock/keeper_link.h"
+#include "stock/repair.h"
 #include "ticketd/error.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -46,9 +50,12 @@ struct master {
     int *listener_fds;
     int *bells; /* an eventfd for each slot of the scoreboard */
     struct listener_set listeners;
-    struct stock stock;
+    struct stock_owner owner;
     struct scoreboard scoreboard;
+    struct heritage heritage; /* what every child gets */
     struct pool pool;
+    struct single keeper;
+    struct single reader;
     struct watch watch;
     struct rehearsal rehearsal;
     int signals; /* signalfd */
@@ -76,16 +83,16 @@ static uint32_t worker_count(const struct settings *settings)
     return count < POOL_WORKERS_MAX ? count : POOL_WORKERS_MAX;
 }
 
-/* Every worker may come to hold all connections, when the others are being replaced.  false with
- * one line in `error`. */
+/* Every worker may come to hold all connections, when the others are being replaced. */
 bool master_can_run(const struct settings *settings, char error[SETTINGS_ERROR_MAX])
 {
     rlim_t spare = DESCRIPTORS_SPARE + POOL_SLOTS(worker_count(settings));
     struct rlimit limit = {.rlim_max = 0};
+    struct ledger_place ledger;
 
     (void)getrlimit(RLIMIT_NOFILE, &limit); /* cannot fail for this resource */
     if (limit.rlim_max >= (rlim_t)settings->max_connections + spare)
-        return true;
+        return stock_owner_judge(settings, &ledger, error) == TICKETD_DONE;
     (void)snprintf(error, SETTINGS_ERROR_MAX,
                    "MAX_CONNECTIONS: %" PRId64
                    " is not allowed: a process may open %ju files here, "
@@ -141,31 +148,42 @@ static int open_descriptors(struct master *master)
     return master->signals == -1 || master->bell == -1 ? -errno : 0;
 }
 
+static int open_bell(int *ret_bell)
+{
+    *ret_bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return *ret_bell == -1 ? -errno : 0;
+}
+
+/* 0; TICKETD_INVALID: a setting is wrong; any other: why it cannot be had; the log has said so. */
 static int open_stock(struct master *master)
 {
-    uint32_t event;
-    int result = stock_create(&master->stock, (uint32_t)master->settings.events_max);
+    char error[SETTINGS_ERROR_MAX];
+    int result = stock_owner_open(&master->owner, &master->settings,
+                                  POOL_SLOTS(worker_count(&master->settings)), error);
 
-    if (result == 0)
-        result = stock_event_create(&master->stock, STOCK_DEFAULT_EVENT,
-                                    (uint32_t)master->settings.initial_stock, 0, &event);
-    if (result == 0)
-        result =
-            scoreboard_create(&master->scoreboard, POOL_SLOTS(worker_count(&master->settings)));
-    return result;
+    if (result != 0) {
+        log_critical("%s", error);
+        return result;
+    }
+    log_info("the ledger is %s:%s; %" PRIu64 " keys are remembered", master->owner.place.ops->name,
+             master->owner.place.location, master->owner.keys);
+    return 0;
 }
 
 static int open_bells(struct master *master)
 {
     uint32_t count = master->scoreboard.slot_count;
+    int result;
 
     master->bells = calloc(count, sizeof(int));
     if (master->bells == NULL)
         return -ENOMEM;
     for (uint32_t i = 0; i < count; ++i)
-        if ((master->bells[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) == -1)
-            return -errno;
-    return 0;
+        if ((result = open_bell(&master->bells[i])) < 0)
+            return result;
+    if ((result = open_bell(&master->heritage.keeper_bell)) == 0)
+        result = open_bell(&master->heritage.reader_bell);
+    return result;
 }
 
 static int open_listeners(struct master *master)
@@ -217,22 +235,77 @@ static void leave_master(void *context)
         close(master->rehearsal.output);
 }
 
-static void set_up_pool(struct master *master)
+static bool keeper_is_mended(void *context)
 {
-    struct heritage heritage = {
-        .settings = &master->settings,
-        .role = ROLE_MONOLITH,
-        .scoreboard = master->scoreboard,
-        .stock = master->stock,
-        .listeners = master->listener_fds,
-        .listener_count = master->listeners.count,
-        .bells = master->bells,
-        .master_bell = master->bell,
-        .master = getpid(),
-    };
+    struct master *master = context;
+    struct stock *stock = &master->owner.stock;
 
-    pool_init(&master->pool, worker_count(&master->settings), &master->scoreboard, &heritage,
-              leave_master, master);
+    return !place_is_reaped(stock, STOCK_PLACE_KEEPER) ||
+           place_repair(stock, STOCK_PLACE_KEEPER) == TICKETD_DONE;
+}
+
+static void on_keeper_start(void *context)
+{
+    place_give(&((struct master *)context)->owner.stock, STOCK_PLACE_KEEPER);
+}
+
+static bool reader_is_mended(void *context)
+{
+    (void)context; /* it writes nothing that another would have to finish */
+    return true;
+}
+
+static void on_reader_start(void *context)
+{
+    (void)context;
+}
+
+static void set_up_children(struct master *master)
+{
+    struct segment_keeper *link = &master->owner.stock.segment->keeper;
+    struct single_options keeper = {
+        .name = "keeper",
+        .run = keeper_run,
+        .heritage = &master->heritage,
+        .in_child = leave_master,
+        .is_mended = keeper_is_mended,
+        .on_start = on_keeper_start,
+        .context = master,
+        .heartbeat = &link->heartbeat,
+        .io_since_ms = &link->io_since_ms,
+    };
+    struct single_options reader = keeper;
+
+    reader.name = "reader";
+    reader.run = reader_run;
+    reader.is_mended = reader_is_mended;
+    reader.on_start = on_reader_start;
+    reader.heartbeat = &link->reader_heartbeat;
+    reader.io_since_ms = &link->reader_io_since_ms;
+    single_init(&master->keeper, &keeper);
+    single_init(&master->reader, &reader);
+    pool_init(&master->pool, worker_count(&master->settings), &master->scoreboard,
+              &master->heritage, leave_master, master);
+}
+
+static void set_up_heritage(struct master *master)
+{
+    struct heritage *heritage = &master->heritage;
+
+    heritage->settings = &master->settings;
+    heritage->role = ROLE_MONOLITH;
+    heritage->scoreboard = master->scoreboard;
+    heritage->stock = master->owner.stock;
+    heritage->ledger = master->owner.place.ops;
+    heritage->ledger_location = master->owner.place.location;
+    heritage->ledger_hold = master->owner.hold;
+    heritage->durable = master->owner.place.durable;
+    heritage->listeners = master->listener_fds;
+    heritage->listener_count = master->listeners.count;
+    heritage->control_listener = -1;
+    heritage->bells = master->bells;
+    heritage->master_bell = master->bell;
+    heritage->master = getpid();
 }
 
 static void set_up_log(const struct settings *settings)
@@ -273,6 +346,8 @@ static void stop(struct master *master, const char *why)
             return; /* one wish, told to the process and to its group */
         log_warning("%s again: not waiting any longer", why);
         pool_kill(&master->pool);
+        single_kill(&master->keeper);
+        single_kill(&master->reader);
         return;
     }
     log_info("%s: stopping", why);
@@ -306,7 +381,17 @@ static void finish_restart(struct master *master)
     log_error("cannot restart in place: %m; going on as before");
     listener_unexport(&master->listeners);
     master->ending = ENDING_NONE;
+    single_restart(&master->keeper);
+    single_restart(&master->reader);
     pool_restart(&master->pool);
+}
+
+static void on_keeper_reaped(struct master *master)
+{
+    keeper_set_state(&master->owner.stock, KEEPER_ABSENT);
+    atomic_store_explicit(&master->owner.stock.segment->keeper.io_since_ms, 0,
+                          memory_order_relaxed);
+    place_reaped(&master->owner.stock, STOCK_PLACE_KEEPER);
 }
 
 static void reap(struct master *master)
@@ -318,6 +403,12 @@ static void reap(struct master *master)
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pool_reaped(&master->pool, pid, status, now_ms))
+            continue;
+        if (single_reaped(&master->keeper, pid, status, now_ms)) {
+            on_keeper_reaped(master);
+            continue;
+        }
+        if (single_reaped(&master->reader, pid, status, now_ms))
             continue;
         if (rehearsal_reaped(&master->rehearsal, pid, status, &good) && good)
             begin_restart(master);
@@ -363,24 +454,48 @@ static void on_watch(struct master *master)
     }
 }
 
+static bool is_ready(const struct master *master)
+{
+    return pool_ready(&master->pool) && keeper_state(&master->owner.stock) == KEEPER_RUNNING;
+}
+
+static void give_up(struct master *master, const char *why)
+{
+    log_critical("%s; giving up", why);
+    master->exit_status = EXIT_FAILURE;
+    stop(master, "failure");
+}
+
+/* The keeper first: nothing is sold for good without it. */
+static uint64_t tick_children(struct master *master, uint64_t now_ms)
+{
+    uint32_t event, sequence;
+    uint64_t wake_ms = pool_repair(&master->pool) ? UINT64_MAX : now_ms + 1;
+
+    if (keeper_stalled(&master->owner.stock, &event, &sequence))
+        pool_kill_holder(&master->pool, event, sequence);
+    wake_ms = clock_earlier(wake_ms, single_tick(&master->keeper, now_ms));
+    wake_ms = clock_earlier(wake_ms, single_tick(&master->reader, now_ms));
+    return clock_earlier(wake_ms, pool_tick(&master->pool, now_ms));
+}
+
 static uint64_t tick(struct master *master, uint64_t now_ms)
 {
-    uint64_t wake_ms = pool_tick(&master->pool, now_ms);
+    uint64_t wake_ms = tick_children(master, now_ms);
 
     if (master->watch_at_ms != 0 && now_ms >= master->watch_at_ms)
         on_watch(master);
     if (master->watch_at_ms != 0)
         wake_ms = clock_earlier(wake_ms, master->watch_at_ms);
     wake_ms = clock_earlier(wake_ms, rehearsal_tick(&master->rehearsal, now_ms));
-    if (!master->told_ready && pool_ready(&master->pool)) {
+    if (!master->told_ready && is_ready(master)) {
         master->told_ready = true;
         log_info("ready: %" PRIu32 " workers serve", master->pool.worker_count);
     }
-    if (master->pool.stillborn && master->ending == ENDING_NONE) {
-        log_critical("workers die before they serve; giving up");
-        master->exit_status = EXIT_FAILURE;
-        stop(master, "failure");
-    }
+    if (master->ending == ENDING_NONE && master->pool.stillborn)
+        give_up(master, "workers die before they serve");
+    if (master->ending == ENDING_NONE && (master->keeper.stillborn || master->reader.stillborn))
+        give_up(master, "the keeper or the reader of the ledger dies before it serves");
     return wake_ms;
 }
 
@@ -408,11 +523,27 @@ static void wait_for_events(struct master *master, uint64_t wake_ms)
     }
 }
 
+/* All workers are gone and what they left is mended: the keeper moves the rest into the ledger.
+ * true when the last child is gone. */
+static bool end_children(struct master *master)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t most_ms = (uint64_t)master->settings.shutdown_timeout_ms;
+
+    if (!pool_gone(&master->pool) || !pool_repair(&master->pool))
+        return false;
+    if (!master->keeper.stopping) {
+        single_stop(&master->keeper, now_ms, most_ms);
+        single_stop(&master->reader, now_ms, most_ms);
+    }
+    return single_gone(&master->keeper) && single_gone(&master->reader);
+}
+
 static void supervise(struct master *master)
 {
     for (;;) {
         wait_for_events(master, tick(master, clock_monotonic_ms()));
-        if (master->ending == ENDING_NONE || !pool_gone(&master->pool))
+        if (master->ending == ENDING_NONE || !end_children(master))
             continue;
         if (master->ending == ENDING_STOP)
             return;
@@ -431,16 +562,18 @@ static int set_up(struct master *master)
     if ((result = raise_descriptor_limit(&master->settings)) != 0)
         return result;
     if ((result = open_descriptors(master)) == 0)
-        result = open_stock(master);
+        result =
+            scoreboard_create(&master->scoreboard, POOL_SLOTS(worker_count(&master->settings)));
     if (result == 0)
         result = open_bells(master);
-    assert(result <= 0 && "an empty stock has room for its first event");
     if (result < 0)
         return cannot_start(result);
-    if ((result = open_listeners(master)) != 0)
+    /* before the ledger: clients wait in the kernel while an old tree lets go of it */
+    if ((result = open_listeners(master)) != 0 || (result = open_stock(master)) != 0)
         return result;
     open_watch(master);
-    set_up_pool(master);
+    set_up_heritage(master);
+    set_up_children(master);
     return 0;
 }
 
@@ -463,7 +596,7 @@ int master_run(const struct master_options *options)
     log_info("stopped");
     watch_close(&master.watch);
     scoreboard_destroy(&master.scoreboard);
-    stock_destroy(&master.stock);
+    stock_owner_close(&master.owner);
     free(master.listener_fds);
     free(master.bells);
     return master.exit_status;

@@ -5,10 +5,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "stock/repair.h"
 #include "ticketd/error.h"
+#include "util/backoff.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -58,6 +61,40 @@ static void run_child(struct pool *pool, uint32_t index, uint32_t slot)
     exit(worker_run(&heritage));
 }
 
+static bool owns_stock(const struct pool *pool)
+{
+    return pool->heritage.stock.segment != NULL;
+}
+
+/* Nobody runs in the slot any more; it is free when its place in the stock is repaired. */
+static void leave_slot(struct pool *pool, uint32_t slot)
+{
+    scoreboard_leave(pool->scoreboard, slot);
+    if (owns_stock(pool))
+        place_reaped(&pool->heritage.stock, STOCK_PLACE_OF(slot));
+    else
+        scoreboard_release(pool->scoreboard, slot);
+}
+
+bool pool_repair(struct pool *pool)
+{
+    bool all = true;
+
+    if (!owns_stock(pool))
+        return true;
+    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot) {
+        if (!place_is_reaped(&pool->heritage.stock, STOCK_PLACE_OF(slot)))
+            continue;
+        if (place_repair(&pool->heritage.stock, STOCK_PLACE_OF(slot)) != TICKETD_DONE) {
+            all = false;
+            continue;
+        }
+        scoreboard_release(pool->scoreboard, slot);
+        (void)eventfd_write(pool->heritage.keeper_bell, 1);
+    }
+    return all;
+}
+
 /* 0; TICKETD_BUSY: all spare slots still drain, and the death of one of them wakes the master; or
  * -errno: no process is to be had now. */
 static int start_child(struct pool *pool, enum child_state state, uint32_t index, uint64_t now_ms)
@@ -67,13 +104,15 @@ static int start_child(struct pool *pool, enum child_state state, uint32_t index
 
     if (scoreboard_claim(pool->scoreboard, (uint32_t)pool->role, &slot) != TICKETD_DONE)
         return TICKETD_BUSY;
+    if (owns_stock(pool))
+        place_give(&pool->heritage.stock, STOCK_PLACE_OF(slot));
     pid = fork();
     if (pid == 0)
         run_child(pool, index, slot);
     if (pid == -1) {
         int error = errno;
         log_error("cannot fork worker %" PRIu32 ": %m", index);
-        scoreboard_release(pool->scoreboard, slot);
+        leave_slot(pool, slot);
         return -error;
     }
     pool->children[slot] = (struct child){
@@ -95,14 +134,8 @@ static void kill_child(struct child *child)
 /* Puts off the next start in that place, longer each time.  Returns by how much. */
 static uint64_t back_off(struct place *place, uint64_t now_ms)
 {
-    uint64_t delay_ms = 0;
+    uint64_t delay_ms = backoff_ms(place->deaths++);
 
-    if (place->deaths > 0) {
-        unsigned doublings = place->deaths - 1 < 16 ? place->deaths - 1 : 16;
-        delay_ms = (uint64_t)POOL_BACKOFF_FIRST_MS << doublings;
-        delay_ms = delay_ms < POOL_BACKOFF_MAX_MS ? delay_ms : POOL_BACKOFF_MAX_MS;
-    }
-    ++place->deaths;
     place->restart_at_ms = now_ms + delay_ms;
     return delay_ms;
 }
@@ -150,7 +183,7 @@ bool pool_reaped(struct pool *pool, pid_t pid, int status, uint64_t now_ms)
         if (child->state == CHILD_CURRENT && !pool->stopping)
             note_death(pool, child, now_ms);
         child->state = CHILD_NONE;
-        scoreboard_release(pool->scoreboard, slot);
+        leave_slot(pool, slot);
         return true;
     }
     return false;
@@ -289,6 +322,22 @@ uint64_t pool_tick(struct pool *pool, uint64_t now_ms)
         return wake_ms;
     wake_ms = clock_earlier(wake_ms, fill_places(pool, now_ms));
     return clock_earlier(wake_ms, roll(pool, now_ms));
+}
+
+void pool_kill_holder(struct pool *pool, uint32_t event, uint32_t sequence)
+{
+    uint32_t place;
+    struct child *child;
+
+    if (!place_of_intent(&pool->heritage.stock, event, sequence, &place) ||
+        place < STOCK_PLACE_OF(0))
+        return;
+    child = &pool->children[place - STOCK_PLACE_OF(0)];
+    if (child->state == CHILD_NONE || child->killed)
+        return;
+    log_error("worker %" PRIu32 " (pid %d) holds up the journal; killing it", child->index,
+              (int)child->pid);
+    kill_child(child);
 }
 
 void pool_roll(struct pool *pool)

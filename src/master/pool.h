@@ -10,7 +10,8 @@
  *       └───────────────────────► INCOMING ─────────┘       RETIRING
  *
  * From each of them the child's death leads back to (none), where a place without a CURRENT child
- * gets a new one, at once or after a growing delay. */
+ * gets a new one, at once or after a growing delay (util/backoff.h).  The slot of a dead child is
+ * free again when what it left in the stock is repaired. */
 #ifndef TICKETD_MASTER_POOL_H
 #define TICKETD_MASTER_POOL_H
 
@@ -29,9 +30,6 @@ static_assert(LISTENERS_MAX <= WORKER_LISTENERS_MAX, "a worker takes every liste
 
 /* A child that lives this long has not died at once; its next death is answered at once. */
 #define POOL_SETTLED_MS 10000
-/* The delay after the second death in a row, doubled with each further one, at most the last. */
-#define POOL_BACKOFF_FIRST_MS 100
-#define POOL_BACKOFF_MAX_MS   10000
 /* So many deaths in one place before any worker of the pool ever served, and the master gives up.
  */
 #define POOL_STILLBORN_MAX 5
@@ -94,6 +92,13 @@ uint64_t pool_tick(struct pool *pool, uint64_t now_ms);
 
 /* Takes note of a child that was reaped.  false when it is not of this pool. */
 bool pool_reaped(struct pool *pool, pid_t pid, int status, uint64_t now_ms);
+
+/* Mends what dead workers left in the stock, and then frees their slots.  Call when all children
+ * that have died are reaped.  false: a living one must go on first, call again soon. */
+bool pool_repair(struct pool *pool);
+
+/* Kills the worker that has taken the slot of that sequence and does not stamp it. */
+void pool_kill_holder(struct pool *pool, uint32_t event, uint32_t sequence);
 
 /* Replaces the workers one by one; the new one serves before the old one drains. */
 void pool_roll(struct pool *pool);

@@ -44,6 +44,13 @@ int scoreboard_claim(struct scoreboard *board, uint32_t pool, uint32_t *ret_slot
     return TICKETD_BUSY;
 }
 
+void scoreboard_leave(struct scoreboard *board, uint32_t slot)
+{
+    assert(slot < board->slot_count);
+    atomic_store_explicit(&board->slots[slot].connections, 0, memory_order_relaxed);
+    scoreboard_set_state(&board->slots[slot], SCOREBOARD_DRAINING);
+}
+
 void scoreboard_release(struct scoreboard *board, uint32_t slot)
 {
     assert(slot < board->slot_count);

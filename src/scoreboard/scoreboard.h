@@ -79,6 +79,10 @@ void scoreboard_destroy(struct scoreboard *board);
  * 0 or TICKETD_BUSY. */
 int scoreboard_claim(struct scoreboard *board, uint32_t pool, uint32_t *ret_slot);
 
+/* The child of that slot was reaped: it accepts nothing and holds no connection.  The slot is not
+ * free yet.  Master only. */
+void scoreboard_leave(struct scoreboard *board, uint32_t slot);
+
 /* Frees the slot of a child that was reaped.  Master only. */
 void scoreboard_release(struct scoreboard *board, uint32_t slot);
 

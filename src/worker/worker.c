@@ -5,14 +5,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "client/vacancy_local.h"
 #include "http/server.h"
 #include "route/route.h"
+#include "util/clock.h"
 #include "util/json.h"
 #include "util/log.h"
 
@@ -27,6 +26,8 @@ struct worker {
     struct scoreboard_slot *slot;
     struct stock stock;
     struct vacancy_local vacancy;
+    struct http_timer deadline_timer; /* of calls that wait */
+    uint64_t deadline_ms;             /* that it is set to; UINT64_MAX: none */
     struct http_server server;
     struct router router;
     h2o_socket_t *signals;
@@ -35,7 +36,7 @@ struct worker {
 static void tell_master(const struct worker *worker, enum scoreboard_state state)
 {
     scoreboard_set_state(worker->slot, state);
-    (void)eventfd_write(worker->heritage->master_bell, 1);
+    heritage_ring_master(worker->heritage);
 }
 
 static void drain(struct worker *worker, bool stop)
@@ -82,6 +83,44 @@ static int open_signals(struct worker *worker)
     return 0;
 }
 
+static void on_deadline(void *context)
+{
+    struct worker *worker = context;
+
+    worker->deadline_ms = UINT64_MAX; /* watch_deadlines sets it anew */
+    (void)vacancy_local_expire(&worker->vacancy, clock_monotonic_ms());
+}
+
+/* Sets the timer to the earliest deadline; as they come in order, that is seldom needed. */
+static void watch_deadlines(struct worker *worker)
+{
+    uint64_t deadline_ms = vacancy_local_deadline(&worker->vacancy);
+    uint64_t now_ms;
+
+    if (deadline_ms >= worker->deadline_ms)
+        return;
+    now_ms = clock_monotonic_ms();
+    http_timer_set(&worker->deadline_timer,
+                   deadline_ms > now_ms ? (uint32_t)(deadline_ms - now_ms) : 1, 0);
+    worker->deadline_ms = deadline_ms;
+}
+
+static int open_vacancy(struct worker *worker, const struct heritage *heritage)
+{
+    assert(heritage->stock.segment != NULL && "a ticket worker needs a remote client");
+    worker->stock = heritage->stock;
+    return vacancy_local_init(&worker->vacancy,
+                              &(struct vacancy_local_options){
+                                  .stock = &worker->stock,
+                                  .place = STOCK_PLACE_OF(heritage->slot),
+                                  .durable = heritage->durable,
+                                  .keeper_bell = heritage->keeper_bell,
+                                  .reader_bell = heritage->reader_bell,
+                                  .sale_timeout_ms = (uint64_t)heritage->settings->sale_timeout_ms,
+                                  .parked_max = (uint32_t)heritage->settings->parked_max,
+                              });
+}
+
 static int set_up(struct worker *worker, const struct heritage *heritage)
 {
     struct http_server_options options = {
@@ -95,27 +134,45 @@ static int set_up(struct worker *worker, const struct heritage *heritage)
     };
     int result;
 
-    assert(heritage->stock.segment != NULL && "a ticket worker needs a remote client");
     worker->heritage = heritage;
     worker->slot = &heritage->scoreboard.slots[heritage->slot];
-    worker->stock = heritage->stock;
+    worker->deadline_ms = UINT64_MAX;
     log_count_drops_in(&worker->slot->count.log_dropped);
-    if ((result = json_init()) < 0 || (result = http_server_init(&worker->server, &options)) < 0)
+    if ((result = json_init()) < 0 || (result = open_vacancy(worker, heritage)) < 0 ||
+        (result = http_server_init(&worker->server, &options)) < 0)
         return result;
-    vacancy_local_init(&worker->vacancy, &worker->stock);
     router_init(&worker->router, &worker->server, heritage->role, &worker->vacancy.client);
     if ((result = http_server_start(&worker->server, &options)) < 0)
         return result;
-    return open_signals(worker);
+    result =
+        http_timer_init(&worker->deadline_timer, worker->server.context.loop, on_deadline, worker);
+    return result < 0 ? result : open_signals(worker);
+}
+
+/* One turn of the loop.  What is delivered outside of libh2o's callbacks leaves some of them
+ * pending, which only a run that does not wait is sure to call: `pending` says so. */
+static void turn(struct worker *worker, bool *pending)
+{
+    bool wait;
+
+    if (vacancy_local_deliver(&worker->vacancy))
+        *pending = true;
+    watch_deadlines(worker);
+    wait = vacancy_local_sleep(&worker->vacancy) && !*pending;
+    /* -1 is EINTR (a debugger, SIGCONT): the loop goes on, and nothing was called */
+    if (h2o_evloop_run(worker->server.context.loop, wait ? INT32_MAX : 0) == 0)
+        *pending = false;
+    vacancy_local_awake(&worker->vacancy);
+    scoreboard_add(&worker->slot->heartbeat, 1);
 }
 
 int worker_run(const struct heritage *heritage)
 {
     static struct worker worker; /* too large for a stack, one a process */
+    bool pending = false;
     int result;
 
-    /* Die with the master, also if it died before this line. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 || getppid() != heritage->master)
+    if (!heritage_bind(heritage))
         return EXIT_FAILURE;
     setproctitle("worker %u (%s)", heritage->index, role_name(heritage->role));
     log_set_role("worker", (int)heritage->index);
@@ -126,11 +183,8 @@ int worker_run(const struct heritage *heritage)
         return EXIT_FAILURE;
     }
     tell_master(&worker, SCOREBOARD_SERVING);
-    while (!http_server_drained(&worker.server)) {
-        /* −1 is EINTR (a debugger, SIGCONT): the loop goes on */
-        (void)h2o_evloop_run(worker.server.context.loop, INT32_MAX);
-        scoreboard_add(&worker.slot->heartbeat, 1);
-    }
+    while (!http_server_drained(&worker.server))
+        turn(&worker, &pending);
     log_debug("drained");
     return EXIT_SUCCESS;
 }

@@ -1,0 +1,156 @@
+#include "client/parked.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int parked_init(struct parked_table *table, uint32_t cell_count)
+{
+    uint32_t chains = 1;
+
+    while (chains < cell_count)
+        chains *= 2;
+    *table = (struct parked_table){.cell_count = cell_count, .chain_mask = chains - 1};
+    TAILQ_INIT(&table->deadlines);
+    TAILQ_INIT(&table->indexed);
+    table->cells = calloc(cell_count, sizeof(*table->cells));
+    table->chains = calloc(chains, sizeof(*table->chains));
+    if (table->cells == NULL || table->chains == NULL) {
+        parked_deinit(table);
+        return -ENOMEM;
+    }
+    /* the first one on top, so that a worker with little to do touches little memory */
+    for (uint32_t i = cell_count; i-- > 0;)
+        LIST_INSERT_HEAD(&table->free, &table->cells[i], by_key);
+    return 0;
+}
+
+void parked_deinit(struct parked_table *table)
+{
+    free(table->cells);
+    free(table->chains);
+    table->cells = NULL;
+    table->chains = NULL;
+}
+
+static struct parked_list *chain_of(const struct parked_table *table, const struct ledger_key *key)
+{
+    uint32_t hash; /* the key is a hash already */
+
+    memcpy(&hash, key->bytes, sizeof(hash));
+    return &table->chains[hash & table->chain_mask];
+}
+
+/* Deadlines mostly come in order, so the place is mostly the end. */
+static void time_it(struct parked_table *table, struct parked *cell, uint64_t deadline_ms)
+{
+    struct parked *before = TAILQ_LAST(&table->deadlines, parked_queue);
+
+    cell->deadline_ms = deadline_ms;
+    cell->timed = true;
+    while (before != NULL && before->deadline_ms > deadline_ms)
+        before = TAILQ_PREV(before, parked_queue, by_deadline);
+    if (before == NULL)
+        TAILQ_INSERT_HEAD(&table->deadlines, cell, by_deadline);
+    else
+        TAILQ_INSERT_AFTER(&table->deadlines, before, cell, by_deadline);
+}
+
+static void untime(struct parked_table *table, struct parked *cell)
+{
+    if (cell->timed)
+        TAILQ_REMOVE(&table->deadlines, cell, by_deadline);
+    cell->timed = false;
+}
+
+struct parked *parked_take(struct parked_table *table, struct vacancy_call *call,
+                           uint64_t deadline_ms, const struct ledger_key *key)
+{
+    struct parked *cell = LIST_FIRST(&table->free);
+
+    if (cell == NULL)
+        return NULL;
+    LIST_REMOVE(cell, by_key);
+    ++table->used;
+    *cell = (struct parked){.call = call, .kind = PARKED_JUDGED, .key = *key};
+    if (!ledger_key_is_none(key))
+        LIST_INSERT_HEAD(chain_of(table, key), cell, by_key);
+    time_it(table, cell, deadline_ms);
+    return cell;
+}
+
+void parked_free(struct parked_table *table, struct parked *cell)
+{
+    assert(cell->kind != PARKED_FREE);
+    parked_end_wait(table, cell);
+    untime(table, cell);
+    if (!ledger_key_is_none(&cell->key))
+        LIST_REMOVE(cell, by_key);
+    cell->kind = PARKED_FREE;
+    cell->call = NULL;
+    --table->used;
+    LIST_INSERT_HEAD(&table->free, cell, by_key);
+}
+
+uint32_t parked_cookie(const struct parked_table *table, const struct parked *cell)
+{
+    return (uint32_t)(cell - table->cells);
+}
+
+struct parked *parked_of_cookie(struct parked_table *table, uint32_t cookie)
+{
+    return cookie < table->cell_count ? &table->cells[cookie] : NULL;
+}
+
+void parked_orphan(struct parked_table *table, struct parked *cell)
+{
+    untime(table, cell);
+    cell->call = NULL;
+}
+
+void parked_put_off(struct parked_table *table, struct parked *cell, uint64_t deadline_ms)
+{
+    untime(table, cell);
+    time_it(table, cell, deadline_ms);
+}
+
+void parked_wait_for_index(struct parked_table *table, struct parked *cell, uint64_t sequence)
+{
+    cell->kind = PARKED_INDEX;
+    cell->sequence = sequence;
+    TAILQ_INSERT_TAIL(&table->indexed, cell, by_index);
+}
+
+void parked_end_wait(struct parked_table *table, struct parked *cell)
+{
+    if (cell->kind != PARKED_INDEX)
+        return;
+    TAILQ_REMOVE(&table->indexed, cell, by_index);
+    cell->kind = PARKED_JUDGED;
+}
+
+/* The first cell of that key whose being a follower is as asked. */
+static struct parked *find(const struct parked_table *table, uint32_t event,
+                           const struct ledger_key *key, bool follows)
+{
+    struct parked *cell;
+
+    LIST_FOREACH(cell, chain_of(table, key), by_key)
+    if (cell->event == event && ledger_key_equal(&cell->key, key) && cell->kind != PARKED_JUDGED &&
+        (cell->kind == PARKED_FOLLOWER) == follows)
+        return cell;
+    return NULL;
+}
+
+struct parked *parked_leader(const struct parked_table *table, uint32_t event,
+                             const struct ledger_key *key)
+{
+    return find(table, event, key, false);
+}
+
+struct parked *parked_follower(const struct parked_table *table, uint32_t event,
+                               const struct ledger_key *key)
+{
+    return find(table, event, key, true);
+}
