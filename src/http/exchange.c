@@ -50,6 +50,41 @@ struct text http_header(const struct http_exchange *exchange, struct text name)
     return (struct text){.base = NULL};
 }
 
+/* Where a header's value is kept, or NULL for one that no route asks for in every request. */
+static struct text *place_of(struct http_exchange *exchange, struct text name)
+{
+    switch (name.len) {
+    case sizeof("origin") - 1:
+        return text_equal(name, TEXT("origin")) ? &exchange->origin : NULL;
+    case sizeof("content-type") - 1:
+        return text_equal(name, TEXT("content-type"))   ? &exchange->content_type
+               : text_equal(name, TEXT("x-request-id")) ? &exchange->request_id
+                                                        : NULL;
+    case sizeof("idempotency-key") - 1:
+        return text_equal(name, TEXT("idempotency-key")) ? &exchange->idempotency_key : NULL;
+    default:
+        return NULL;
+    }
+}
+
+static void find_headers(struct http_exchange *exchange)
+{
+    const h2o_headers_t *headers = &exchange->req->headers;
+
+    exchange->origin = exchange->content_type = exchange->request_id = exchange->idempotency_key =
+        (struct text){.base = NULL};
+    exchange->idempotency_key_repeated = false;
+    for (size_t i = 0; i < headers->size; ++i) {
+        struct text *place = place_of(exchange, text_of(*headers->entries[i].name));
+        if (place == NULL)
+            continue;
+        if (place->base == NULL)
+            *place = text_of(headers->entries[i].value);
+        else if (place == &exchange->idempotency_key)
+            exchange->idempotency_key_repeated = true;
+    }
+}
+
 struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t *req)
 {
     struct http_exchange *exchange = h2o_mem_alloc_pool(&req->pool, sizeof(*exchange));
@@ -58,8 +93,7 @@ struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t 
     exchange->req = req;
     exchange->server = server;
     exchange->began_ns = server->settings->access_log ? clock_monotonic_ns() : 0;
-    exchange->origin = http_header(exchange, TEXT("origin"));
-    exchange->request_id = http_header(exchange, TEXT("x-request-id"));
+    find_headers(exchange);
     if (!request_id_is_sane(exchange->request_id)) {
         request_id_make(&server->request_ids, exchange->made_id);
         exchange->request_id =
@@ -142,6 +176,7 @@ static void add_preflight(h2o_req_t *req)
 
 static void add_headers(struct http_exchange *exchange, const struct http_reply *reply)
 {
+    static const h2o_iovec_t replayed = HEADER("Idempotent-Replayed");
     h2o_req_t *req = exchange->req;
 
     h2o_vector_reserve(&req->pool, &req->res.headers, REPLY_HEADERS_MAX);
@@ -154,6 +189,8 @@ static void add_headers(struct http_exchange *exchange, const struct http_reply 
         add(req, &H2O_TOKEN_ALLOW->buf, reply->allow);
     if (reply->retry_after.len != 0)
         add(req, &H2O_TOKEN_RETRY_AFTER->buf, reply->retry_after);
+    if (reply->replayed)
+        add(req, &replayed, TEXT("true"));
     if (reply->preflight)
         add_preflight(req);
 }
@@ -177,14 +214,6 @@ void http_reply(struct http_exchange *exchange, const struct http_reply *reply)
         h2o_send(req, NULL, 0, H2O_SEND_STATE_FINAL);
     else
         h2o_send(req, &body, 1, H2O_SEND_STATE_FINAL);
-}
-
-void http_reply_json(struct http_exchange *exchange, struct text body)
-{
-    http_reply(exchange, &(struct http_reply){.status = 200,
-                                              .reason = "OK",
-                                              .content_type = TEXT("application/json"),
-                                              .body = body});
 }
 
 struct problem_extra {

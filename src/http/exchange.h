@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "http/h2o.h"
+#include "http/idempotency_key.h"
 #include "http/problem.h"
 #include "http/request_id.h"
 
@@ -17,8 +18,12 @@ struct http_exchange {
     h2o_req_t *req;
     struct http_server *server;
     struct text request_id; /* lives as long as the request */
-    struct text origin;     /* the Origin header; base NULL when there is none */
-    uint64_t began_ns;      /* for the access log; 0 when that is off */
+    /* request headers, found in one pass; base NULL when there is none, the first if repeated */
+    struct text origin;
+    struct text content_type;
+    struct text idempotency_key; /* as sent, not decoded */
+    bool idempotency_key_repeated;
+    uint64_t began_ns; /* for the access log; 0 when that is off */
     char made_id[REQUEST_ID_MADE_LEN];
 };
 
@@ -31,6 +36,7 @@ struct http_reply {
     struct text cache_control;
     struct text allow;
     struct text retry_after;
+    bool replayed;  /* says that this is the answer of an earlier request with the same key */
     bool preflight; /* adds what a CORS preflight asks for */
     bool close;     /* ends the connection after this answer */
 };
@@ -58,9 +64,6 @@ bool http_origin_allowed(const struct http_exchange *exchange);
 /* Sends the answer.  The request may be gone when this returns. */
 void http_reply(struct http_exchange *exchange, const struct http_reply *reply);
 
-/* Sends 200 with a JSON body. */
-void http_reply_json(struct http_exchange *exchange, struct text body);
-
 /* Sends a problem document; `detail` is ours, never bytes of a client.  A 503 gets Retry-After. */
 void http_problem(struct http_exchange *exchange, enum problem_code code, const char *detail);
 
@@ -76,6 +79,12 @@ void http_problem_close(struct http_exchange *exchange, enum problem_code code, 
 /* Decodes the body {"qty": N}.  true with *ret_quantity, or false after sending the problem
  * (malformed_json, unsupported_media_type, invalid_quantity, internal_error without memory). */
 bool http_read_quantity(struct http_exchange *exchange, int64_t *ret_quantity);
+
+/* Decodes the header Idempotency-Key; without one the key is empty.  true with *ret_key, which
+ * lives as long as `room` and the request; or false after sending the problem
+ * invalid_idempotency_key. */
+bool http_read_idempotency_key(struct http_exchange *exchange, char room[IDEMPOTENCY_KEY_MAX],
+                               struct text *ret_key);
 
 /* Adds status-independent headers of every answer to a response that libh2o itself began. */
 void http_add_common_headers(struct http_exchange *exchange);

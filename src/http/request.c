@@ -40,7 +40,7 @@ static bool get_quantity(struct http_exchange *exchange, const struct json_docum
 
 bool http_read_quantity(struct http_exchange *exchange, int64_t *ret_quantity)
 {
-    struct text type = http_header(exchange, TEXT("content-type"));
+    struct text type = exchange->content_type;
     h2o_iovec_t body = exchange->req->entity;
     struct json_document document;
     bool good;
@@ -62,4 +62,21 @@ bool http_read_quantity(struct http_exchange *exchange, int64_t *ret_quantity)
     good = get_quantity(exchange, &document, ret_quantity);
     json_release(&document);
     return good;
+}
+
+bool http_read_idempotency_key(struct http_exchange *exchange, char room[IDEMPOTENCY_KEY_MAX],
+                               struct text *ret_key)
+{
+    const char *fault;
+
+    if (exchange->idempotency_key.base == NULL) {
+        *ret_key = (struct text){.base = NULL};
+        return true;
+    }
+    fault = exchange->idempotency_key_repeated
+                ? "more than one Idempotency-Key"
+                : idempotency_key_decode(exchange->idempotency_key, room, ret_key);
+    if (fault != NULL)
+        http_problem(exchange, PROBLEM_invalid_idempotency_key, fault);
+    return fault == NULL;
 }

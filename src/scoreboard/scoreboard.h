@@ -33,6 +33,7 @@ enum scoreboard_state {
 #define SCOREBOARD_COUNTERS(X)                                                                     \
     X(requests)     /* requests whose head was read */                                             \
     X(sales)        /* sales that succeeded */                                                     \
+    X(replays)      /* sales answered once more, since their key had sold before */                \
     X(tickets_sold) /* tickets in those sales */                                                   \
     X(sold_out)     /* sales answered with too little stock */                                     \
     X(refused)      /* requests answered because the stock could not */                            \
