@@ -40,6 +40,48 @@ void http_on_gone(struct http_exchange *exchange, void (*cancel)(void *context),
     *guard = (struct gone_guard){.cancel = cancel, .context = context};
 }
 
+/* A socket that waits for an answer has something to read: the next request, or the connection's
+ * end.  Both are libh2o's to judge when the answer is out, as if the socket had not been watched.
+ */
+static void on_parked_read(h2o_socket_t *sock, const char *error)
+{
+    (void)error;
+    h2o_socket_read_stop(sock);
+}
+
+static h2o_socket_t *socket_of(const struct http_exchange *exchange)
+{
+    return exchange->req->conn->callbacks->get_socket(exchange->req->conn);
+}
+
+/* The request's own bytes may be in the socket's buffer, which reading on could move: so nothing is
+ * read, and the callback only learns that there is something. */
+void http_exchange_park(struct http_exchange *exchange)
+{
+    h2o_socket_t *sock = socket_of(exchange);
+
+    assert(!h2o_socket_is_reading(sock));
+    h2o_socket_dont_read(sock, 1);
+    h2o_socket_read_start(sock, on_parked_read);
+    exchange->parked = true;
+}
+
+/* Leaves the socket as libh2o knows it while it writes an answer: stopped.  Its start comes in the
+ * same turn of the loop if the answer leaves at once, so that the poller hears of neither. */
+static void unpark(struct http_exchange *exchange)
+{
+    h2o_socket_t *sock = socket_of(exchange);
+
+    h2o_socket_dont_read(sock, 0);
+    h2o_socket_read_stop(sock);
+    exchange->parked = false;
+}
+
+struct text http_path_parameter(const struct http_exchange *exchange)
+{
+    return exchange->parameter;
+}
+
 struct text http_header(const struct http_exchange *exchange, struct text name)
 {
     const h2o_headers_t *headers = &exchange->req->headers;
@@ -92,6 +134,8 @@ struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t 
 
     exchange->req = req;
     exchange->server = server;
+    exchange->control = connection->site->control;
+    exchange->parked = false;
     exchange->began_ns = server->settings->access_log ? clock_monotonic_ns() : 0;
     find_headers(exchange);
     if (!request_id_is_sane(exchange->request_id)) {
@@ -142,6 +186,8 @@ static void add_common(struct http_exchange *exchange)
     h2o_req_t *req = exchange->req;
 
     add(req, &request_id, exchange->request_id);
+    if (exchange->control)
+        return;
     if (cors->any) {
         /* on every answer, asked from another origin or not: a shared cache may keep it for both */
         add(req, &H2O_TOKEN_ACCESS_CONTROL_ALLOW_ORIGIN->buf, TEXT("*"));
@@ -201,6 +247,8 @@ void http_reply(struct http_exchange *exchange, const struct http_reply *reply)
     h2o_req_t *req = exchange->req;
     h2o_iovec_t body = iovec_of(reply->body);
 
+    if (exchange->parked)
+        unpark(exchange);
     req->res.status = reply->status;
     req->res.reason = reply->reason;
     /* 204 has no content, and so no length of it (RFC 9110 section 8.6) */

@@ -34,13 +34,25 @@ static const struct failure failures[] = {
 
 #define LAST (sizeof(failures) / sizeof(failures[0]) - 1)
 
+static const struct failure *failure_of(int status)
+{
+    const struct failure *failure = failures;
+
+    while (failure != &failures[LAST] && failure->status != status)
+        ++failure;
+    return failure;
+}
+
+enum problem_code route_problem_of(int status)
+{
+    return failure_of(status)->code;
+}
+
 void route_failed(struct router *router, struct http_exchange *exchange, int status)
 {
-    size_t i = 0;
+    const struct failure *failure = failure_of(status);
 
-    while (i < LAST && failures[i].status != status)
-        ++i;
-    if (problem_kind(failures[i].code)->status >= 500)
+    if (problem_kind(failure->code)->status >= 500)
         scoreboard_add(&router->slot->count.refused, 1);
-    http_problem(exchange, failures[i].code, failures[i].detail);
+    http_problem(exchange, failure->code, failure->detail);
 }

@@ -72,24 +72,36 @@ static void add_route(struct router *router, const struct route *route)
                                       : TEXT("GET, HEAD, POST, OPTIONS");
 }
 
+/* Registers what a table has for the role. */
+static void add_table(struct router *router, struct http_site *site, const struct route *table)
+{
+    uint32_t first = router->path_count;
+
+    for (const struct route *route = table; route->path != NULL; ++route)
+        if ((route->roles & ROLE_BIT(router->role)) != 0)
+            add_route(router, route);
+    for (uint32_t i = first; i < router->path_count; ++i) {
+        struct router_path *path = &router->paths[i];
+        const struct route *any = path->get != NULL ? path->get : path->post;
+        http_server_add_path(site, any->path, any->compress, on_request, path);
+    }
+}
+
 void router_init(struct router *router, struct http_server *server, enum role role,
-                 struct vacancy_client *vacancy)
+                 struct vacancy_client *vacancy, const struct control_source *control)
 {
     int64_t ttl = server->settings->cache_ttl_s;
 
-    *router = (struct router){
-        .settings = server->settings, .role = role, .vacancy = vacancy, .slot = server->slot};
+    *router = (struct router){.settings = server->settings,
+                              .role = role,
+                              .vacancy = vacancy,
+                              .control = control,
+                              .slot = server->slot};
     if (ttl > 0)
         (void)snprintf(router->cache_control, sizeof(router->cache_control),
                        "public, max-age=%" PRId64, ttl);
     else
         (void)snprintf(router->cache_control, sizeof(router->cache_control), "no-store");
-    for (const struct route *route = route_table; route->path != NULL; ++route)
-        if ((route->roles & ROLE_BIT(role)) != 0)
-            add_route(router, route);
-    for (uint32_t i = 0; i < router->path_count; ++i) {
-        struct router_path *path = &router->paths[i];
-        const struct route *any = path->get != NULL ? path->get : path->post;
-        http_server_add_path(server, any->path, any->compress, on_request, path);
-    }
+    add_table(router, &server->site, route_table);
+    add_table(router, &server->control, route_control_table);
 }

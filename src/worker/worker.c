@@ -92,6 +92,7 @@ static int set_up(struct worker *worker, const struct heritage *heritage)
         .bells = heritage->bells,
         .listeners = heritage->listeners,
         .listener_count = heritage->listener_count,
+        .control_listener = -1,
     };
     int result;
 
@@ -103,7 +104,7 @@ static int set_up(struct worker *worker, const struct heritage *heritage)
     if ((result = json_init()) < 0 || (result = http_server_init(&worker->server, &options)) < 0)
         return result;
     vacancy_local_init(&worker->vacancy, &worker->stock);
-    router_init(&worker->router, &worker->server, heritage->role, &worker->vacancy.client);
+    router_init(&worker->router, &worker->server, heritage->role, &worker->vacancy.client, NULL);
     if ((result = http_server_start(&worker->server, &options)) < 0)
         return result;
     return open_signals(worker);
