@@ -88,8 +88,8 @@ int http_server_init(struct http_server *server, const struct http_server_option
 
 /* Serves a path of a site (&server->site or &server->control), exactly, or one with a parameter as
  * its last segment ("/orders/{id}", see http_path_parameter); what no path takes gets 404.  Of
- * two paths of which one begins with the other the longer comes first.  `compress`: gzip for
- * answers above 1 KB.  `path` and `context` are borrowed. */
+ * two paths of which one begins with the other the longer comes first; a site needs "/".
+ * `compress`: gzip for answers above 1 KB.  `path` and `context` are borrowed. */
 void http_server_add_path(struct http_site *site, const char *path, bool compress,
                           http_on_request *on_request, void *context);
 

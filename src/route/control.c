@@ -5,6 +5,7 @@
 #include "ticketd/error.h"
 
 #define STATUS_BODY_MAX 1024
+#define ROOT_BODY_MAX   2048
 /* Longest row of the listing of events, and what is around the rows. */
 #define EVENT_ROW_MAX  384
 #define EVENTS_AROUND  64
@@ -23,6 +24,14 @@ static bool has_source(struct router *router, struct http_exchange *exchange)
     if (router->control == NULL)
         route_failed(router, exchange, TICKETD_UNAVAILABLE);
     return router->control != NULL;
+}
+
+void route_control_root(struct router *router, struct http_exchange *exchange)
+{
+    struct json_value *document = json_object_new();
+
+    route_add_endpoints(document, route_control_table, router->role);
+    route_send_document(exchange, document, ROOT_BODY_MAX, 200);
 }
 
 static const char *keeper_word(enum control_keeper keeper)

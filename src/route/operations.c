@@ -6,11 +6,11 @@
 #define ROOT_BODY_MAX   8192
 #define STATUS_BODY_MAX 512
 
-static void add_endpoints(struct json_value *document, enum role role)
+void route_add_endpoints(struct json_value *document, const struct route *table, enum role role)
 {
     struct json_value *endpoints = json_add_array(document, "endpoints");
 
-    for (const struct route *route = route_table; route->path != NULL; ++route) {
+    for (const struct route *route = table; route->path != NULL; ++route) {
         struct json_value *endpoint;
         if ((route->roles & ROLE_BIT(role)) == 0)
             continue;
@@ -46,7 +46,7 @@ void route_root(struct router *router, struct http_exchange *exchange)
                                                                           : "microservices");
     json_add_string(document, "role", role_name(router->role));
     json_add_string(document, "environment", settings->environment);
-    add_endpoints(document, router->role);
+    route_add_endpoints(document, route_table, router->role);
     add_problems(document);
     route_send_document(exchange, document, ROOT_BODY_MAX, 200);
 }

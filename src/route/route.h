@@ -72,7 +72,7 @@ route_handler route_reserve, route_purchase;
 /* order.c */
 route_handler route_order;
 /* control.c */
-route_handler route_control_status, route_control_stock, route_control_restock,
+route_handler route_control_root, route_control_status, route_control_stock, route_control_restock,
     route_control_reload;
 /* operations.c */
 route_handler route_root, route_health, route_ready;
@@ -83,6 +83,9 @@ void route_failed(struct router *router, struct http_exchange *exchange, int sta
 
 /* That problem's code, for a route with words of its own. */
 enum problem_code route_problem_of(int status);
+
+/* Adds the list of what a table offers in a role (operations.c). */
+void route_add_endpoints(struct json_value *document, const struct route *table, enum role role);
 
 /* Prints `document` into `room` bytes of the request's memory, frees it, and sends it, not to be
  * kept by caches: 200, 202 or 503 (document.c).  Room for every such document is the caller's. */

@@ -23,6 +23,7 @@ const struct route route_control_table[] = {
     {"GET",  "/control/v1/stock",  VACANCY,  route_control_stock,   false, "Every event, and what is durable of it."},
     {"POST", "/control/v1/stock",  VACANCY,  route_control_restock, false, "Adds tickets to an event."},
     {"POST", "/control/v1/reload", ROLE_ALL, route_control_reload,  false, "Has the master reload."},
+    {"GET",  "/",                  ROLE_ALL, route_control_root,    false, "This list."},
     {NULL,   NULL,                 0,        NULL,                  false, NULL},
 };
 /* clang-format on */
