@@ -100,45 +100,80 @@ void http_connection_on_bell(struct http_server *server)
         resume_accept(server);
 }
 
+static void pause_control(struct http_server *server)
+{
+    h2o_socket_read_stop(server->control_listener);
+}
+
+/* Does nothing when accepting was not paused. */
+static void resume_control(struct http_server *server)
+{
+    if (server->control_listener != NULL &&
+        server->control_connections < HTTP_CONTROL_CONNECTIONS_MAX)
+        h2o_socket_read_start(server->control_listener, http_connection_on_control_accept);
+}
+
 static void on_close(void *data)
 {
     struct http_connection *connection = data;
-    struct http_server *server = connection->server;
+    struct http_site *site = connection->site;
+    struct http_server *server = site->server;
 
     free(connection);
+    if (site->control) {
+        --server->control_connections;
+        resume_control(server);
+        return;
+    }
     count_connections(server, -1);
     http_connection_on_bell(server);
     ring_neighbours(server); /* they may wait at the limit of all */
 }
 
-/* false when nothing waits or nothing can be taken now. */
-static bool accept_one(struct http_server *server, h2o_socket_t *listener)
+/* NULL when nothing waits or nothing can be taken now; `pause` is called where the next attempt
+ * would fail like this one. */
+static h2o_socket_t *accept_socket(struct http_server *server, h2o_socket_t *listener,
+                                   void (*pause)(struct http_server *server))
 {
     h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
-    struct http_connection *connection;
 
-    if (sock == NULL) {
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            if (server->now_ms != server->accept_failed_ms) /* one line a sweep is enough */
-                log_warning("cannot accept a connection: %m; trying again shortly");
-            server->accept_failed_ms = server->now_ms;
-            pause_accept(server);
-        }
-        return false;
+    if (sock == NULL &&
+        (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+        if (server->now_ms != server->accept_failed_ms) /* one line a sweep is enough */
+            log_warning("cannot accept a connection: %m; trying again shortly");
+        server->accept_failed_ms = server->now_ms;
+        pause(server);
     }
-    connection = h2o_mem_alloc(sizeof(*connection));
+    return sock;
+}
+
+/* Hands a connection, which is counted already, to libh2o. */
+static void serve(struct http_site *site, h2o_socket_t *sock)
+{
+    struct http_connection *connection = h2o_mem_alloc(sizeof(*connection));
+
     *connection =
-        (struct http_connection){.server = server, .since_ms = server->now_ms, .reading = true};
+        (struct http_connection){.site = site, .since_ms = site->server->now_ms, .reading = true};
     sock->on_close.cb = on_close;
     sock->on_close.data = connection;
-    if (server->settings->access_log) {
+    if (site->server->settings->access_log) {
         struct sockaddr_storage peer; /* asked now, while it is there, and kept by libh2o */
         (void)h2o_socket_getpeername(sock, (struct sockaddr *)&peer);
     }
+    h2o_accept(&site->accept, sock);
+}
+
+/* false when nothing waits or nothing can be taken now. */
+static bool accept_one(struct http_server *server, h2o_socket_t *listener)
+{
+    h2o_socket_t *sock = accept_socket(server, listener, pause_accept);
+
+    if (sock == NULL)
+        return false;
     count_connections(server, 1);
     scoreboard_add(&server->slot->count.accepted, 1);
     ring_neighbours(server);
-    h2o_accept(&server->accept, sock);
+    serve(&server->site, sock);
     return true;
 }
 
@@ -157,6 +192,23 @@ void http_connection_on_accept(h2o_socket_t *listener, const char *error)
         if (!accept_one(server, listener))
             return;
     }
+}
+
+void http_connection_on_control_accept(h2o_socket_t *listener, const char *error)
+{
+    struct http_server *server = listener->data;
+    h2o_socket_t *sock;
+
+    if (error != NULL)
+        return;
+    while (server->control_connections < HTTP_CONTROL_CONNECTIONS_MAX) {
+        sock = accept_socket(server, listener, pause_control);
+        if (sock == NULL)
+            return;
+        ++server->control_connections;
+        serve(&server->control, sock);
+    }
+    pause_control(server);
 }
 
 void http_connection_accept_waiting(struct http_server *server, h2o_socket_t *listener,
@@ -237,5 +289,6 @@ static int sweep_one(h2o_req_t *req, void *data)
 void http_connection_sweep(struct http_server *server)
 {
     server->now_ms = clock_monotonic_ms();
+    resume_control(server); /* which a lack of something may have paused */
     H2O_HTTP1_CALLBACKS.foreach_request(&server->context, sweep_one, server);
 }

@@ -6,7 +6,7 @@
 #include "http/server.h"
 
 struct http_connection {
-    struct http_server *server;
+    struct http_site *site;
     struct http_exchange *exchange; /* the request being answered, for the access log */
     /* When its present phase (see the sweep) began, on clock_monotonic_ms()'s scale as of a sweep.
      * A fresh connection is in the phase "reading". */
@@ -18,8 +18,9 @@ struct http_connection {
 /* The connection of a request. */
 struct http_connection *http_connection_of(h2o_req_t *req);
 
-/* Read callback of a listening socket. */
+/* Read callback of a listening socket of the public's, and of the control site's. */
 void http_connection_on_accept(h2o_socket_t *listener, const char *error);
+void http_connection_on_control_accept(h2o_socket_t *listener, const char *error);
 
 /* Accepts up to `most` connections that wait on a listener, whatever the shares. */
 void http_connection_accept_waiting(struct http_server *server, h2o_socket_t *listener,

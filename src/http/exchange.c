@@ -40,6 +40,48 @@ void http_on_gone(struct http_exchange *exchange, void (*cancel)(void *context),
     *guard = (struct gone_guard){.cancel = cancel, .context = context};
 }
 
+/* A socket that waits for an answer has something to read: the next request, or the connection's
+ * end.  Both are libh2o's to judge when the answer is out, as if the socket had not been watched.
+ */
+static void on_parked_read(h2o_socket_t *sock, const char *error)
+{
+    (void)error;
+    h2o_socket_read_stop(sock);
+}
+
+static h2o_socket_t *socket_of(const struct http_exchange *exchange)
+{
+    return exchange->req->conn->callbacks->get_socket(exchange->req->conn);
+}
+
+/* The request's own bytes may be in the socket's buffer, which reading on could move: so nothing is
+ * read, and the callback only learns that there is something. */
+void http_exchange_park(struct http_exchange *exchange)
+{
+    h2o_socket_t *sock = socket_of(exchange);
+
+    assert(!h2o_socket_is_reading(sock));
+    h2o_socket_dont_read(sock, 1);
+    h2o_socket_read_start(sock, on_parked_read);
+    exchange->parked = true;
+}
+
+/* Leaves the socket as libh2o knows it while it writes an answer: stopped.  Its start comes in the
+ * same turn of the loop if the answer leaves at once, so that the poller hears of neither. */
+static void unpark(struct http_exchange *exchange)
+{
+    h2o_socket_t *sock = socket_of(exchange);
+
+    h2o_socket_dont_read(sock, 0);
+    h2o_socket_read_stop(sock);
+    exchange->parked = false;
+}
+
+struct text http_path_parameter(const struct http_exchange *exchange)
+{
+    return exchange->parameter;
+}
+
 struct text http_header(const struct http_exchange *exchange, struct text name)
 {
     const h2o_headers_t *headers = &exchange->req->headers;
@@ -50,6 +92,41 @@ struct text http_header(const struct http_exchange *exchange, struct text name)
     return (struct text){.base = NULL};
 }
 
+/* Where a header's value is kept, or NULL for one that no route asks for in every request. */
+static struct text *place_of(struct http_exchange *exchange, struct text name)
+{
+    switch (name.len) {
+    case sizeof("origin") - 1:
+        return text_equal(name, TEXT("origin")) ? &exchange->origin : NULL;
+    case sizeof("content-type") - 1:
+        return text_equal(name, TEXT("content-type"))   ? &exchange->content_type
+               : text_equal(name, TEXT("x-request-id")) ? &exchange->request_id
+                                                        : NULL;
+    case sizeof("idempotency-key") - 1:
+        return text_equal(name, TEXT("idempotency-key")) ? &exchange->idempotency_key : NULL;
+    default:
+        return NULL;
+    }
+}
+
+static void find_headers(struct http_exchange *exchange)
+{
+    const h2o_headers_t *headers = &exchange->req->headers;
+
+    exchange->origin = exchange->content_type = exchange->request_id = exchange->idempotency_key =
+        (struct text){.base = NULL};
+    exchange->idempotency_key_repeated = false;
+    for (size_t i = 0; i < headers->size; ++i) {
+        struct text *place = place_of(exchange, text_of(*headers->entries[i].name));
+        if (place == NULL)
+            continue;
+        if (place->base == NULL)
+            *place = text_of(headers->entries[i].value);
+        else if (place == &exchange->idempotency_key)
+            exchange->idempotency_key_repeated = true;
+    }
+}
+
 struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t *req)
 {
     struct http_exchange *exchange = h2o_mem_alloc_pool(&req->pool, sizeof(*exchange));
@@ -57,9 +134,10 @@ struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t 
 
     exchange->req = req;
     exchange->server = server;
+    exchange->control = connection->site->control;
+    exchange->parked = false;
     exchange->began_ns = server->settings->access_log ? clock_monotonic_ns() : 0;
-    exchange->origin = http_header(exchange, TEXT("origin"));
-    exchange->request_id = http_header(exchange, TEXT("x-request-id"));
+    find_headers(exchange);
     if (!request_id_is_sane(exchange->request_id)) {
         request_id_make(&server->request_ids, exchange->made_id);
         exchange->request_id =
@@ -108,6 +186,8 @@ static void add_common(struct http_exchange *exchange)
     h2o_req_t *req = exchange->req;
 
     add(req, &request_id, exchange->request_id);
+    if (exchange->control)
+        return;
     if (cors->any) {
         /* on every answer, asked from another origin or not: a shared cache may keep it for both */
         add(req, &H2O_TOKEN_ACCESS_CONTROL_ALLOW_ORIGIN->buf, TEXT("*"));
@@ -142,6 +222,7 @@ static void add_preflight(h2o_req_t *req)
 
 static void add_headers(struct http_exchange *exchange, const struct http_reply *reply)
 {
+    static const h2o_iovec_t replayed = HEADER("Idempotent-Replayed");
     h2o_req_t *req = exchange->req;
 
     h2o_vector_reserve(&req->pool, &req->res.headers, REPLY_HEADERS_MAX);
@@ -154,6 +235,8 @@ static void add_headers(struct http_exchange *exchange, const struct http_reply 
         add(req, &H2O_TOKEN_ALLOW->buf, reply->allow);
     if (reply->retry_after.len != 0)
         add(req, &H2O_TOKEN_RETRY_AFTER->buf, reply->retry_after);
+    if (reply->replayed)
+        add(req, &replayed, TEXT("true"));
     if (reply->preflight)
         add_preflight(req);
 }
@@ -164,6 +247,8 @@ void http_reply(struct http_exchange *exchange, const struct http_reply *reply)
     h2o_req_t *req = exchange->req;
     h2o_iovec_t body = iovec_of(reply->body);
 
+    if (exchange->parked)
+        unpark(exchange);
     req->res.status = reply->status;
     req->res.reason = reply->reason;
     /* 204 has no content, and so no length of it (RFC 9110 section 8.6) */
@@ -177,14 +262,6 @@ void http_reply(struct http_exchange *exchange, const struct http_reply *reply)
         h2o_send(req, NULL, 0, H2O_SEND_STATE_FINAL);
     else
         h2o_send(req, &body, 1, H2O_SEND_STATE_FINAL);
-}
-
-void http_reply_json(struct http_exchange *exchange, struct text body)
-{
-    http_reply(exchange, &(struct http_reply){.status = 200,
-                                              .reason = "OK",
-                                              .content_type = TEXT("application/json"),
-                                              .body = body});
 }
 
 struct problem_extra {

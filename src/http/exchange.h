@@ -7,8 +7,10 @@
 #include <stdint.h>
 
 #include "http/h2o.h"
+#include "http/idempotency_key.h"
 #include "http/problem.h"
 #include "http/request_id.h"
+#include "util/json.h"
 
 struct http_server;
 
@@ -16,10 +18,18 @@ struct http_exchange {
     /* fixed when the request is taken up */
     h2o_req_t *req;
     struct http_server *server;
+    bool control;           /* of the control site: see struct http_site */
     struct text request_id; /* lives as long as the request */
-    struct text origin;     /* the Origin header; base NULL when there is none */
-    uint64_t began_ns;      /* for the access log; 0 when that is off */
+    struct text parameter;  /* see http_path_parameter */
+    /* request headers, found in one pass; base NULL when there is none, the first if repeated */
+    struct text origin;
+    struct text content_type;
+    struct text idempotency_key; /* as sent, not decoded */
+    bool idempotency_key_repeated;
+    uint64_t began_ns; /* for the access log; 0 when that is off */
     char made_id[REQUEST_ID_MADE_LEN];
+
+    bool parked; /* see http_exchange_park */
 };
 
 /* What an answer says beyond its body; zeroed fields are left out. */
@@ -31,6 +41,7 @@ struct http_reply {
     struct text cache_control;
     struct text allow;
     struct text retry_after;
+    bool replayed;  /* says that this is the answer of an earlier request with the same key */
     bool preflight; /* adds what a CORS preflight asks for */
     bool close;     /* ends the connection after this answer */
 };
@@ -44,6 +55,12 @@ void *http_alloc(struct http_exchange *exchange, size_t size);
  * request (http_alloc), and `cancel` must do nothing for a call that has ended. */
 void http_on_gone(struct http_exchange *exchange, void (*cancel)(void *context), void *context);
 
+/* To be called, in the same turn of the loop, by a handler that answers later.  libh2o stops
+ * reading a connection while its request is handled, and starts again after the answer: two system
+ * calls, unless the socket stays registered all the while, which this sees to.  What arrives
+ * meanwhile is left in the kernel. */
+void http_exchange_park(struct http_exchange *exchange);
+
 /* Begins an exchange: takes over or makes the request id, finds the origin. */
 struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t *req);
 
@@ -51,15 +68,16 @@ struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t 
  * case. */
 struct text http_header(const struct http_exchange *exchange, struct text name);
 
+/* The last segment of a path that was registered with a parameter: not empty, without a slash,
+ * percent-decoded, any other bytes of the client's; lives as long as the request. */
+struct text http_path_parameter(const struct http_exchange *exchange);
+
 /* Whether a page of the exchange's Origin may call: a listed one, or one that this host served;
  * also true without an Origin. */
 bool http_origin_allowed(const struct http_exchange *exchange);
 
 /* Sends the answer.  The request may be gone when this returns. */
 void http_reply(struct http_exchange *exchange, const struct http_reply *reply);
-
-/* Sends 200 with a JSON body. */
-void http_reply_json(struct http_exchange *exchange, struct text body);
 
 /* Sends a problem document; `detail` is ours, never bytes of a client.  A 503 gets Retry-After. */
 void http_problem(struct http_exchange *exchange, enum problem_code code, const char *detail);
@@ -73,9 +91,19 @@ void http_problem_allow(struct http_exchange *exchange, enum problem_code code, 
 /* The same, and the connection is closed after it: what follows on it cannot be trusted. */
 void http_problem_close(struct http_exchange *exchange, enum problem_code code, const char *detail);
 
+/* Decodes the body as JSON.  true: *ret_document must be given to json_release; or false after
+ * sending the problem (malformed_json, unsupported_media_type, internal_error without memory). */
+bool http_read_json(struct http_exchange *exchange, struct json_document *ret_document);
+
 /* Decodes the body {"qty": N}.  true with *ret_quantity, or false after sending the problem
  * (malformed_json, unsupported_media_type, invalid_quantity, internal_error without memory). */
 bool http_read_quantity(struct http_exchange *exchange, int64_t *ret_quantity);
+
+/* Decodes the header Idempotency-Key; without one the key is empty.  true with *ret_key, which
+ * lives as long as `room` and the request; or false after sending the problem
+ * invalid_idempotency_key. */
+bool http_read_idempotency_key(struct http_exchange *exchange, char room[IDEMPOTENCY_KEY_MAX],
+                               struct text *ret_key);
 
 /* Adds status-independent headers of every answer to a response that libh2o itself began. */
 void http_add_common_headers(struct http_exchange *exchange);

@@ -2,7 +2,6 @@
 
 #include "http/exchange.h"
 #include "ticketd/stock.h"
-#include "util/json.h"
 
 /* application/json, or application/…+json (RFC 6839), with or without parameters. */
 static bool is_json_type(struct text type)
@@ -38,28 +37,52 @@ static bool get_quantity(struct http_exchange *exchange, const struct json_docum
     return true;
 }
 
-bool http_read_quantity(struct http_exchange *exchange, int64_t *ret_quantity)
+bool http_read_json(struct http_exchange *exchange, struct json_document *ret_document)
 {
-    struct text type = http_header(exchange, TEXT("content-type"));
+    struct text type = exchange->content_type;
     h2o_iovec_t body = exchange->req->entity;
-    struct json_document document;
-    bool good;
 
     if (type.base != NULL && !is_json_type(type)) {
         http_problem(exchange, PROBLEM_unsupported_media_type, "the body must be application/json");
         return false;
     }
-    switch (json_parse(&document, body.base, body.len)) {
+    switch (json_parse(ret_document, body.base, body.len)) {
     case JSON_DONE:
-        break;
+        return true;
     case JSON_MALFORMED:
-        http_problem(exchange, PROBLEM_malformed_json, document.reason);
+        http_problem(exchange, PROBLEM_malformed_json, ret_document->reason);
         return false;
     default:
         http_problem(exchange, PROBLEM_internal_error, "out of memory");
         return false;
     }
+}
+
+bool http_read_quantity(struct http_exchange *exchange, int64_t *ret_quantity)
+{
+    struct json_document document;
+    bool good;
+
+    if (!http_read_json(exchange, &document))
+        return false;
     good = get_quantity(exchange, &document, ret_quantity);
     json_release(&document);
     return good;
+}
+
+bool http_read_idempotency_key(struct http_exchange *exchange, char room[IDEMPOTENCY_KEY_MAX],
+                               struct text *ret_key)
+{
+    const char *fault;
+
+    if (exchange->idempotency_key.base == NULL) {
+        *ret_key = (struct text){.base = NULL};
+        return true;
+    }
+    fault = exchange->idempotency_key_repeated
+                ? "more than one Idempotency-Key"
+                : idempotency_key_decode(exchange->idempotency_key, room, ret_key);
+    if (fault != NULL)
+        http_problem(exchange, PROBLEM_invalid_idempotency_key, fault);
+    return fault == NULL;
 }

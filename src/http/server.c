@@ -1,12 +1,14 @@
 #include "http/server.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
 #include "http/access.h"
 #include "http/connection.h"
 #include "http/framing.h"
+#include "http/path.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -19,9 +21,8 @@
 
 struct http_path {
     h2o_handler_t super;
-    struct http_server *server;
-    const char *path;
-    size_t path_len;
+    struct http_site *site;
+    struct path_pattern pattern;
     http_on_request *on_request;
     void *context;
 };
@@ -44,11 +45,12 @@ static const char *judge_framing(h2o_req_t *req, size_t *ret_head_len)
     return framing_check(input->bytes, input->size, ret_head_len);
 }
 
-static struct http_path *find_path(const struct http_server *server, h2o_iovec_t wanted)
+static struct http_path *find_path(const struct http_site *site, struct text wanted,
+                                   struct text *ret_parameter)
 {
-    for (uint32_t i = 0; i < server->path_count; ++i)
-        if (h2o_memis(wanted.base, wanted.len, server->paths[i]->path, server->paths[i]->path_len))
-            return server->paths[i];
+    for (uint32_t i = 0; i < site->path_count; ++i)
+        if (path_matches(&site->paths[i]->pattern, wanted, ret_parameter))
+            return site->paths[i];
     return NULL;
 }
 
@@ -66,26 +68,27 @@ static h2o_iovec_t path_of_url(h2o_iovec_t url)
 /* The path that the request's target names, or NULL.  libh2o has found `handler` by prefix and only
  * for a target in origin form; the absolute form (RFC 9112 section 3.2.2) and the asterisk, which
  * framing lets pass with OPTIONS alone, end at "/". */
-static struct http_path *resolve(struct http_path *handler, h2o_req_t *req)
+static struct http_path *resolve(struct http_path *handler, h2o_req_t *req,
+                                 struct text *ret_parameter)
 {
-    h2o_iovec_t target = req->input.path, normalized = req->path_normalized;
+    h2o_iovec_t target = req->input.path;
     size_t query_at, *indexes;
 
     if (target.base[0] == '*')
-        return find_path(handler->server, h2o_iovec_init(H2O_STRLIT("/")));
+        return find_path(handler->site, TEXT("/"), ret_parameter);
     if (target.base[0] == '/')
-        return h2o_memis(normalized.base, normalized.len, handler->path, handler->path_len)
+        return path_matches(&handler->pattern, text_of(req->path_normalized), ret_parameter)
                    ? handler
                    : NULL;
     target = path_of_url(target);
-    normalized = h2o_url_normalize_path(&req->pool, target.base, target.len, &query_at, &indexes);
-    return find_path(handler->server, normalized);
+    target = h2o_url_normalize_path(&req->pool, target.base, target.len, &query_at, &indexes);
+    return find_path(handler->site, text_of(target), ret_parameter);
 }
 
 static int on_req(h2o_handler_t *super, h2o_req_t *req)
 {
     struct http_path *handler = (struct http_path *)super;
-    struct http_server *server = handler->server;
+    struct http_server *server = handler->site->server;
     struct http_exchange *exchange = http_exchange_begin(server, req);
     size_t head_len = 0;
     const char *fault = judge_framing(req, &head_len);
@@ -98,7 +101,9 @@ static int on_req(h2o_handler_t *super, h2o_req_t *req)
     else if (head_len > (size_t)server->settings->max_header_bytes)
         http_problem_close(exchange, PROBLEM_header_too_large,
                            "the request head is longer than this server accepts");
-    else if ((handler = resolve(handler, req)) == NULL)
+    else if (exchange->control && exchange->origin.base != NULL)
+        http_problem(exchange, PROBLEM_origin_not_allowed, "no page may call this service");
+    else if ((handler = resolve(handler, req, &exchange->parameter)) == NULL)
         http_problem(exchange, PROBLEM_not_found, "there is nothing at this path");
     else
         handler->on_request(exchange, handler->context);
@@ -156,24 +161,34 @@ static void on_early_answer(h2o_filter_t *super, h2o_req_t *req, h2o_ostream_t *
     h2o_setup_next_ostream(req, &stream->super.next);
 }
 
+static void init_site(struct http_server *server, struct http_site *site, const char *name)
+{
+    h2o_hostconf_t *host =
+        h2o_config_register_host(&server->config, h2o_iovec_init(name, strlen(name)), 65535);
+    struct early_filter *filter = (void *)h2o_create_filter(&host->fallback_path, sizeof(*filter));
+
+    filter->super.on_setup_ostream = on_early_answer;
+    filter->server = server;
+    if (server->settings->access_log)
+        http_access_register(&host->fallback_path);
+    site->server = server;
+    site->hosts[0] = host;
+    site->accept = (h2o_accept_ctx_t){.ctx = &server->context, .hosts = site->hosts};
+}
+
 static void configure(struct http_server *server)
 {
-    const struct settings *settings = server->settings;
     h2o_globalconf_t *config = &server->config;
-    struct early_filter *filter;
 
     h2o_config_init(config);
     config->server_name = h2o_iovec_init(NULL, 0);
     config->http1.req_timeout = NEVER_MS;
     /* HTTP/2 in this version has known denial-of-service faults: neither h2c nor the preface. */
     config->http1.upgrade_to_http2 = 0;
-    config->max_request_entity_size = (size_t)settings->max_body_bytes;
-    server->host = h2o_config_register_host(config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
-    filter = (void *)h2o_create_filter(&server->host->fallback_path, sizeof(*filter));
-    filter->super.on_setup_ostream = on_early_answer;
-    filter->server = server;
-    if (settings->access_log)
-        http_access_register(&server->host->fallback_path);
+    config->max_request_entity_size = (size_t)server->settings->max_body_bytes;
+    init_site(server, &server->site, "default");
+    init_site(server, &server->control, "control");
+    server->control.control = true;
 }
 
 int http_server_init(struct http_server *server, const struct http_server_options *options)
@@ -190,27 +205,37 @@ int http_server_init(struct http_server *server, const struct http_server_option
     return request_id_source_init(&server->request_ids);
 }
 
-void http_server_add_path(struct http_server *server, const char *path, bool compress,
+/* libh2o's own copy of what a path begins with. */
+static h2o_pathconf_t *register_prefix(struct http_site *site, struct text prefix)
+{
+    h2o_iovec_t terminated = h2o_strdup(NULL, prefix.base, prefix.len);
+    h2o_pathconf_t *pathconf = h2o_config_register_path(site->hosts[0], terminated.base, 0);
+
+    free(terminated.base);
+    return pathconf;
+}
+
+void http_server_add_path(struct http_site *site, const char *path, bool compress,
                           http_on_request *on_request, void *context)
 {
-    h2o_pathconf_t *pathconf = h2o_config_register_path(server->host, path, 0);
+    struct path_pattern pattern = path_pattern_of(path);
+    h2o_pathconf_t *pathconf = register_prefix(site, pattern.fixed);
     struct http_path *handler = (void *)h2o_create_handler(pathconf, sizeof(*handler));
 
     handler->super.on_req = on_req;
-    handler->server = server;
-    handler->path = path;
-    handler->path_len = strlen(path);
+    handler->site = site;
+    handler->pattern = pattern;
     handler->on_request = on_request;
     handler->context = context;
-    assert(server->path_count < HTTP_PATHS_MAX);
-    server->paths[server->path_count++] = handler;
+    assert(site->path_count < HTTP_PATHS_MAX);
+    site->paths[site->path_count++] = handler;
     if (compress) {
         h2o_compress_args_t gzip = {.min_size = COMPRESS_MIN_BYTES};
         gzip.gzip.quality = COMPRESS_GZIP_QUALITY;
         gzip.brotli.quality = -1;
         h2o_compress_register(pathconf, &gzip);
     }
-    if (server->settings->access_log)
+    if (site->server->settings->access_log)
         http_access_register(pathconf);
 }
 
@@ -232,6 +257,16 @@ static void on_bell(h2o_socket_t *bell, const char *error)
         http_connection_on_bell(bell->data);
 }
 
+static h2o_socket_t *listen_on(struct http_server *server, int fd, h2o_socket_cb on_accept)
+{
+    h2o_socket_t *listener =
+        h2o_evloop_socket_create(server->context.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+
+    listener->data = server;
+    h2o_socket_read_start(listener, on_accept);
+    return listener;
+}
+
 int http_server_start(struct http_server *server, const struct http_server_options *options)
 {
     h2o_loop_t *loop = h2o_evloop_create();
@@ -239,7 +274,6 @@ int http_server_start(struct http_server *server, const struct http_server_optio
 
     assert(options->listener_count <= HTTP_LISTENERS_MAX);
     h2o_context_init(&server->context, loop, &server->config);
-    server->accept = (h2o_accept_ctx_t){.ctx = &server->context, .hosts = server->config.hosts};
     if ((result = http_timer_init(&server->sweep_timer, loop, on_sweep, server)) < 0 ||
         (result = http_timer_init(&server->resume_timer, loop, on_resume, server)) < 0)
         return result;
@@ -249,13 +283,12 @@ int http_server_start(struct http_server *server, const struct http_server_optio
     h2o_socket_read_start(server->bell, on_bell);
     server->now_ms = clock_monotonic_ms();
     http_timer_set(&server->sweep_timer, HTTP_SWEEP_MS, HTTP_SWEEP_MS);
-    for (uint32_t i = 0; i < options->listener_count; ++i) {
-        h2o_socket_t *listener =
-            h2o_evloop_socket_create(loop, options->listeners[i], H2O_SOCKET_FLAG_DONT_READ);
-        listener->data = server;
-        server->listeners[server->listener_count++] = listener;
-        h2o_socket_read_start(listener, http_connection_on_accept);
-    }
+    for (uint32_t i = 0; i < options->listener_count; ++i)
+        server->listeners[server->listener_count++] =
+            listen_on(server, options->listeners[i], http_connection_on_accept);
+    if (options->control_listener != -1)
+        server->control_listener =
+            listen_on(server, options->control_listener, http_connection_on_control_accept);
     return 0;
 }
 
@@ -277,10 +310,13 @@ void http_server_drain(struct http_server *server, bool accept_waiting, uint64_t
         h2o_socket_close(server->listeners[i]);
     }
     server->listener_count = 0;
+    if (server->control_listener != NULL)
+        h2o_socket_close(server->control_listener);
+    server->control_listener = NULL;
     h2o_context_request_shutdown(&server->context);
 }
 
 bool http_server_drained(const struct http_server *server)
 {
-    return server->draining && server->connections == 0;
+    return server->draining && server->connections == 0 && server->control_connections == 0;
 }

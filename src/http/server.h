@@ -15,8 +15,10 @@
 
 /* Most listening sockets of one pool. */
 #define HTTP_LISTENERS_MAX 64
-/* Most paths of one server. */
+/* Most paths of one site. */
 #define HTTP_PATHS_MAX 32
+/* Most connections of the control site in one worker: they come on top of MAX_CONNECTIONS. */
+#define HTTP_CONTROL_CONNECTIONS_MAX 16
 /* How often connections are swept; a limit of time acts up to two sweeps late, never early. */
 #define HTTP_SWEEP_MS 250
 
@@ -31,9 +33,22 @@ struct http_server_options {
     const int *bells;     /* eventfds by slot: to wake neighbours, to be woken; borrowed */
     const int *listeners; /* inherited descriptors; this process's copies become the server's */
     uint32_t listener_count;
+    int control_listener; /* the same for the control site; -1: none */
 };
 
 struct http_path;
+
+/* A set of paths that only the connections of its own listeners see, whatever Host they name. */
+struct http_site {
+    struct http_server *server;
+    /* The operator's: no page of any origin may call it, and it stays out of shares and limits of
+     * the public's connections. */
+    bool control;
+    h2o_hostconf_t *hosts[2]; /* its own, and the end of the list */
+    h2o_accept_ctx_t accept;
+    struct http_path *paths[HTTP_PATHS_MAX];
+    uint32_t path_count;
+};
 
 struct http_server {
     /* fixed after start */
@@ -44,10 +59,8 @@ struct http_server {
     const int *bells;
     struct cors cors;
     h2o_globalconf_t config;
-    h2o_hostconf_t *host;
-    h2o_accept_ctx_t accept;
-    struct http_path *paths[HTTP_PATHS_MAX];
-    uint32_t path_count;
+    struct http_site site; /* the public's */
+    struct http_site control;
 
     /* the loop's */
     h2o_context_t context;
@@ -57,8 +70,10 @@ struct http_server {
     struct http_timer sweep_timer;
     struct http_timer resume_timer;
     h2o_socket_t *bell;
-    uint64_t now_ms; /* clock_monotonic_ms() at the last sweep */
-    uint32_t connections;
+    uint64_t now_ms;                /* clock_monotonic_ms() at the last sweep */
+    uint32_t connections;           /* the public's */
+    h2o_socket_t *control_listener; /* NULL: none, or draining */
+    uint32_t control_connections;
     uint64_t accept_failed_ms; /* now_ms when accept last failed for want of something */
     bool accept_paused;
     uint32_t accept_pause_ms;
@@ -71,9 +86,11 @@ struct http_server {
  * 0 or -errno. */
 int http_server_init(struct http_server *server, const struct http_server_options *options);
 
-/* Serves a path exactly (and everything below it that no other path takes gets 404); "/" must come
- * last.  `compress`: gzip for answers above 1 KB.  `path` and `context` are borrowed. */
-void http_server_add_path(struct http_server *server, const char *path, bool compress,
+/* Serves a path of a site (&server->site or &server->control), exactly, or one with a parameter as
+ * its last segment ("/orders/{id}", see http_path_parameter); what no path takes gets 404.  Of
+ * two paths of which one begins with the other the longer comes first; a site needs "/".
+ * `compress`: gzip for answers above 1 KB.  `path` and `context` are borrowed. */
+void http_server_add_path(struct http_site *site, const char *path, bool compress,
                           http_on_request *on_request, void *context);
 
 /* Begins to accept.  The loop is the caller's to run: server->context.loop.  0 or -errno. */

@@ -252,29 +252,32 @@ static bool is_left_behind(const struct sockaddr_un *address)
     return left;
 }
 
-static int bind_unix(const struct sockaddr_un *address)
+/* The file gets `mode` from its first moment on.  A bound socket, or −1 with errno. */
+static int bind_unix(const struct sockaddr_un *address, mode_t mode)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error;
+    mode_t mask;
 
     if (fd == -1)
         return -1;
+    mask = umask(0777 & ~mode);
     if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) == -1) {
         /* what a killed server left behind is replaced; a living one, or another file, is not */
         if (errno != EADDRINUSE || !is_left_behind(address) || unlink(address->sun_path) == -1 ||
             bind(fd, (const struct sockaddr *)address, sizeof(*address)) == -1)
             goto Fail;
     }
-    /* its folder says who may come in: a proxy seldom runs as the same user */
-    if (chmod(address->sun_path, 0666) == 0)
-        return fd;
+    (void)umask(mask);
+    return fd;
 Fail:
     error = errno;
+    (void)umask(mask);
     close(fd);
     errno = error;
     return -1;
 }
 
-static int open_unix(struct opening *opening, const char *path)
+static int open_unix(struct opening *opening, const char *path, mode_t mode)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char key[LISTENER_NAME_MAX];
@@ -288,7 +291,7 @@ static int open_unix(struct opening *opening, const char *path)
     if (fd == -1 && opening->adopt_only)
         return 0;
     if (fd == -1)
-        fd = bind_unix(&address);
+        fd = bind_unix(&address, mode);
     if (fd == -1)
         return fail(opening, key, errno);
     if (listen(fd, (int)opening->settings->listen_backlog) == -1) {
@@ -322,7 +325,8 @@ static int open_item(struct opening *opening, const char *item, size_t len)
     if (endpoint_parse_address(item, len, &endpoint) != 0)
         return fail(opening, item, EINVAL); /* settings_load has checked it */
     if (endpoint.kind == ENDPOINT_UNIX)
-        return open_unix(opening, endpoint.host);
+        /* its folder says who may come in: a proxy seldom runs as the same user */
+        return open_unix(opening, endpoint.host, 0666);
     if (opening->wildcard && !is_wildcard(endpoint.host)) {
         log_info("HOST %s is covered by the wildcard", endpoint.host);
         return 0;
@@ -384,6 +388,17 @@ int listener_open(struct listener_set *ret_set, const struct settings *settings,
     if (result == 0)
         *ret_set = set;
     return result;
+}
+
+int listener_open_control(struct listener_set *ret_set, const struct settings *settings,
+                          const char *path, char error[SETTINGS_ERROR_MAX])
+{
+    struct listener_set none = {.count = 0};
+    struct opening opening = {
+        .set = ret_set, .adopted = &none, .settings = settings, .error = error};
+
+    ret_set->count = 0;
+    return open_unix(&opening, path, 0660);
 }
 
 void listener_close(struct listener_set *set)

@@ -34,6 +34,11 @@ void listener_adopt(struct listener_set *ret_adopted);
 int listener_open(struct listener_set *ret_set, const struct settings *settings, int64_t port,
                   struct listener_set *adopted, char error[SETTINGS_ERROR_MAX]);
 
+/* Opens the one unix socket of the control site: whoever may open the file (its owner and group)
+ * may use it.  0, or -errno with one line in `error`. */
+int listener_open_control(struct listener_set *ret_set, const struct settings *settings,
+                          const char *path, char error[SETTINGS_ERROR_MAX]);
+
 /* Closes all of them; a unix socket's file is removed. */
 void listener_close(struct listener_set *set);
 

@@ -17,6 +17,7 @@
 
 #include <bsd/unistd.h>
 
+#include "config/control_path.h"
 #include "keeper/keeper_process.h"
 #include "master/listener.h"
 #include "master/pool.h"
@@ -50,6 +51,7 @@ struct master {
     int *listener_fds;
     int *bells; /* an eventfd for each slot of the scoreboard */
     struct listener_set listeners;
+    struct listener_set control; /* the socket of ticketctl, if there is one */
     struct stock_owner owner;
     struct scoreboard scoreboard;
     struct heritage heritage; /* what every child gets */
@@ -63,7 +65,8 @@ struct master {
     enum ending ending;
     uint64_t stopped_ms; /* when the stop began */
     bool told_ready;
-    uint64_t watch_at_ms; /* when to look at watched files; 0: nothing moved */
+    uint64_t watch_at_ms;      /* when to look at watched files; 0: nothing moved */
+    uint64_t reloads_taken_up; /* of those asked for: refused, or served by the rolling pool */
     int exit_status;
 };
 
@@ -209,6 +212,28 @@ static int open_listeners(struct master *master)
     return 0;
 }
 
+/* Without one, ticketd sells all the same. */
+static void open_control(struct master *master)
+{
+    char error[SETTINGS_ERROR_MAX], path[CONTROL_PATH_SIZE];
+
+    switch (
+        control_path_find(master->settings.control_socket, master->owner.place.location, path)) {
+    case TICKETD_DONE:
+        if (listener_open_control(&master->control, &master->settings, path, error) == 0)
+            master->heritage.control_listener = master->control.items[0].fd;
+        else
+            log_warning("%s; ticketctl cannot ask this server", error);
+        break;
+    case TICKETD_INVALID:
+        log_warning("the path of the control socket is too long; CONTROL_SOCKET can name another; "
+                    "ticketctl cannot ask this server");
+        break;
+    default:
+        break; /* memory: has no file beside which it could be */
+    }
+}
+
 static void open_watch(struct master *master)
 {
     const char *config = master->options->input->config_path;
@@ -319,16 +344,44 @@ static void on_ignored(void *context, const char *name)
     log_warning("%s has changed but takes effect only after a restart; the old value stays", name);
 }
 
+/* Reloads that were asked for and have not been counted as done or refused. */
+static uint64_t open_reloads(const struct scoreboard_reloads *reloads)
+{
+    /* relaxed, here and below: only this process counts what ended, and who asked has signalled */
+    return atomic_load_explicit(&reloads->asked, memory_order_relaxed) -
+           atomic_load_explicit(&reloads->done, memory_order_relaxed) -
+           atomic_load_explicit(&reloads->refused, memory_order_relaxed);
+}
+
+/* Counts the reloads that the rolling of workers has served, when it has ended. */
+static void count_reloads(struct master *master)
+{
+    struct scoreboard_reloads *reloads = master->scoreboard.reloads;
+    uint64_t ended = atomic_load_explicit(&reloads->done, memory_order_relaxed) +
+                     atomic_load_explicit(&reloads->refused, memory_order_relaxed);
+
+    if (!master->pool.rolling && master->reloads_taken_up > ended)
+        scoreboard_add(master->pool.roll_failed ? &reloads->refused : &reloads->done,
+                       master->reloads_taken_up - ended);
+}
+
 /* SIGHUP: read the settings again, then roll the workers, which take them over. */
 static void reload(struct master *master)
 {
+    struct scoreboard_reloads *reloads = master->scoreboard.reloads;
     char error[SETTINGS_ERROR_MAX];
     struct settings_input input = *master->options->input;
     struct settings fresh;
 
+    /* a signal of somebody who has not counted it */
+    if (atomic_load_explicit(&reloads->asked, memory_order_relaxed) == master->reloads_taken_up)
+        atomic_fetch_add_explicit(&reloads->asked, 1, memory_order_relaxed);
+    master->reloads_taken_up = atomic_load_explicit(&reloads->asked, memory_order_relaxed);
     input.environment = environ; /* it may have moved since the start */
     if (settings_load(&fresh, &input, error) != 0 || !master_can_run(&fresh, error)) {
         log_error("reload refused, nothing is changed: %s", error);
+        if (!master->pool.rolling)
+            scoreboard_add(&reloads->refused, open_reloads(reloads));
         return;
     }
     settings_reload(&master->settings, &fresh, on_ignored, NULL);
@@ -355,6 +408,7 @@ static void stop(struct master *master, const char *why)
     rehearsal_cancel(&master->rehearsal);
     /* First, so that new clients are refused rather than left waiting for nobody. */
     listener_close(&master->listeners);
+    listener_close(&master->control);
     master->stopped_ms = now_ms;
     pool_stop(&master->pool, now_ms);
 }
@@ -483,6 +537,7 @@ static uint64_t tick(struct master *master, uint64_t now_ms)
 {
     uint64_t wake_ms = tick_children(master, now_ms);
 
+    count_reloads(master);
     if (master->watch_at_ms != 0 && now_ms >= master->watch_at_ms)
         on_watch(master);
     if (master->watch_at_ms != 0)
@@ -573,6 +628,7 @@ static int set_up(struct master *master)
         return result;
     open_watch(master);
     set_up_heritage(master);
+    open_control(master);
     set_up_children(master);
     return 0;
 }

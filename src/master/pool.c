@@ -176,6 +176,7 @@ bool pool_reaped(struct pool *pool, pid_t pid, int status, uint64_t now_ms)
         if (child->state == CHILD_INCOMING && !pool->stopping) {
             log_error("reload given up: the new worker %" PRIu32 " died; the old ones go on",
                       child->index);
+            pool->roll_failed = true;
             pool->rolling = pool->roll_again; /* with a newer configuration, perhaps a good one */
             pool->roll_again = false;
             pool->roll_index = 0;
@@ -346,6 +347,7 @@ void pool_roll(struct pool *pool)
         pool->roll_again = true;
     else
         pool->roll_index = 0;
+    pool->roll_failed = false;
     pool->rolling = true;
 }
 

@@ -78,6 +78,7 @@ struct pool {
     bool stopping;
     bool stillborn;      /* the pool cannot live */
     bool rolling;        /* a reload is under way */
+    bool roll_failed;    /* the last one was given up */
     bool roll_again;     /* another one was asked for meanwhile */
     uint32_t roll_index; /* the place that is being rolled */
 };

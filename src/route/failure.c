@@ -1,22 +1,58 @@
 #include "route/route.h"
 #include "ticketd/error.h"
 
+struct failure {
+    int status; /* of ticketd/error.h */
+    enum problem_code code;
+    const char *detail; /* says what the client may do */
+};
+
+/* The last row is for all that has no row of its own. */
+static const struct failure failures[] = {
+    {TICKETD_BUSY, PROBLEM_overloaded,
+     "too much is under way; nothing was sold, send the same request again"},
+    {TICKETD_UNAVAILABLE, PROBLEM_vacancy_unavailable,
+     "the stock cannot be reached; nothing was sold, send the same request again"},
+    /* of the default event: the stock is not set up */
+    {TICKETD_EVENT_UNKNOWN, PROBLEM_vacancy_unavailable,
+     "the stock is not set up; nothing was sold, send the same request again"},
+    {TICKETD_TIMED_OUT, PROBLEM_overloaded,
+     "it was not done and durable in time; nothing was sold, send the same request again"},
+    {TICKETD_LEDGER_FAULT, PROBLEM_ledger_unavailable,
+     "sales cannot be written down now; nothing was sold, send the same request again"},
+    {TICKETD_KEY_REUSED, PROBLEM_idempotency_key_reused,
+     "this Idempotency-Key has sold another quantity; nothing more was sold, use a new key"},
+    {TICKETD_KEY_IN_FLIGHT, PROBLEM_idempotency_key_in_flight,
+     "another request with this Idempotency-Key is still under way; this one sold nothing, send it "
+     "again for the answer"},
+    {TICKETD_OUTCOME_UNKNOWN, PROBLEM_outcome_unknown,
+     "it is not known yet whether this was sold; send the same request with the same "
+     "Idempotency-Key again, which sells at most once and tells"},
+    {TICKETD_NOT_FOUND, PROBLEM_order_not_found, "there is no order of this id"},
+    {0, PROBLEM_internal_error, "the request could not be carried out"},
+};
+
+#define LAST (sizeof(failures) / sizeof(failures[0]) - 1)
+
+static const struct failure *failure_of(int status)
+{
+    const struct failure *failure = failures;
+
+    while (failure != &failures[LAST] && failure->status != status)
+        ++failure;
+    return failure;
+}
+
+enum problem_code route_problem_of(int status)
+{
+    return failure_of(status)->code;
+}
+
 void route_failed(struct router *router, struct http_exchange *exchange, int status)
 {
-    scoreboard_add(&router->slot->count.refused, 1);
-    switch (status) {
-    case TICKETD_BUSY:
-        http_problem(exchange, PROBLEM_overloaded,
-                     "too much is under way; nothing was sold, send the same request again");
-        break;
-    case TICKETD_UNAVAILABLE:
-    case TICKETD_TIMED_OUT:
-    case TICKETD_EVENT_UNKNOWN: /* of the default event: the stock is not set up */
-        http_problem(exchange, PROBLEM_vacancy_unavailable,
-                     "the stock cannot be reached; nothing was sold, send the same request again");
-        break;
-    default:
-        http_problem(exchange, PROBLEM_internal_error, "the request could not be carried out");
-        break;
-    }
+    const struct failure *failure = failure_of(status);
+
+    if (problem_kind(failure->code)->status >= 500)
+        scoreboard_add(&router->slot->count.refused, 1);
+    http_problem(exchange, failure->code, failure->detail);
 }

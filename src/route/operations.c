@@ -1,38 +1,16 @@
-#include <assert.h>
-
 #include "route/route.h"
 #include "route/wait.h"
 #include "ticketd/error.h"
-#include "util/json.h"
 
 /* Room for the answer at "/": the whole tables of routes and problems. */
 #define ROOT_BODY_MAX   8192
 #define STATUS_BODY_MAX 512
 
-/* Prints `document` into the request's memory, frees it, and sends it.  With 200, or with 503. */
-static void send_document(struct http_exchange *exchange, struct json_value *document, size_t room,
-                          bool good)
-{
-    char *body = http_alloc(exchange, room);
-    int len = json_print(document, body, room);
-
-    json_free(document);
-    assert(len > 0 && "the room holds every document of ours");
-    http_reply(exchange, &(struct http_reply){
-                             .status = good ? 200 : 503,
-                             .reason = good ? "OK" : "Service Unavailable",
-                             .content_type = TEXT("application/json"),
-                             .body = {.base = body, .len = (size_t)len},
-                             .cache_control = TEXT("no-store"),
-                             .retry_after = good ? (struct text){0} : TEXT("1"),
-                         });
-}
-
-static void add_endpoints(struct json_value *document, enum role role)
+void route_add_endpoints(struct json_value *document, const struct route *table, enum role role)
 {
     struct json_value *endpoints = json_add_array(document, "endpoints");
 
-    for (const struct route *route = route_table; route->path != NULL; ++route) {
+    for (const struct route *route = table; route->path != NULL; ++route) {
         struct json_value *endpoint;
         if ((route->roles & ROLE_BIT(role)) == 0)
             continue;
@@ -68,9 +46,9 @@ void route_root(struct router *router, struct http_exchange *exchange)
                                                                           : "microservices");
     json_add_string(document, "role", role_name(router->role));
     json_add_string(document, "environment", settings->environment);
-    add_endpoints(document, router->role);
+    route_add_endpoints(document, route_table, router->role);
     add_problems(document);
-    send_document(exchange, document, ROOT_BODY_MAX, true);
+    route_send_document(exchange, document, ROOT_BODY_MAX, 200);
 }
 
 void route_health(struct router *router, struct http_exchange *exchange)
@@ -80,7 +58,7 @@ void route_health(struct router *router, struct http_exchange *exchange)
     json_add_string(document, "status", "healthy");
     json_add_string(document, "service", role_name(router->role));
     json_add_string(document, "version", TICKETD_VERSION);
-    send_document(exchange, document, STATUS_BODY_MAX, true);
+    route_send_document(exchange, document, STATUS_BODY_MAX, 200);
 }
 
 struct ready_call {
@@ -99,7 +77,7 @@ static void on_health(struct vacancy_call *vacancy, const struct vacancy_result 
     json_add_string(document, "service", role_name(call->wait.router->role));
     json_add_string(json_add_object(document, "dependencies"), "vacancy",
                     good ? "healthy" : "unhealthy");
-    send_document(call->wait.exchange, document, STATUS_BODY_MAX, good);
+    route_send_document(call->wait.exchange, document, STATUS_BODY_MAX, good ? 200 : 503);
 }
 
 static void cancel(void *call)

@@ -10,10 +10,12 @@
 #include "config/settings.h"
 #include "http/exchange.h"
 #include "http/server.h"
+#include "route/control.h"
 #include "ticketd/role.h"
 #include "ticketd/vacancy_client.h"
+#include "util/json.h"
 
-/* Most distinct paths of the table. */
+/* Most distinct paths of both tables. */
 #define ROUTE_PATHS_MAX 32
 
 struct router;
@@ -33,6 +35,10 @@ struct route {
 /* The table, most asked first; "/" is last.  Ends with a NULL path. */
 extern const struct route route_table[];
 
+/* The routes of the control site (http/server.h): the operator's tool asks them through a local
+ * socket, and nothing of the public site tells of them. */
+extern const struct route route_control_table[];
+
 /* What one path offers in this role. */
 struct router_path {
     struct router *router;
@@ -46,6 +52,7 @@ struct router {
     const struct settings *settings;
     enum role role;
     struct vacancy_client *vacancy;
+    const struct control_source *control; /* NULL: the control site answers 503 */
     struct scoreboard_slot *slot;
     char cache_control[48]; /* of GET /api/v1/available */
     struct router_path paths[ROUTE_PATHS_MAX];
@@ -53,19 +60,36 @@ struct router {
 };
 
 /* Registers the role's routes with the server; call between http_server_init and _start.  `router`
- * stays in place as long as the server. */
+ * stays in place as long as the server; the client and the source (which may be NULL) are borrowed.
+ */
 void router_init(struct router *router, struct http_server *server, enum role role,
-                 struct vacancy_client *vacancy);
+                 struct vacancy_client *vacancy, const struct control_source *control);
 
 /* stock.c */
 route_handler route_available;
 /* sale.c */
 route_handler route_reserve, route_purchase;
+/* order.c */
+route_handler route_order;
+/* control.c */
+route_handler route_control_root, route_control_status, route_control_stock, route_control_restock,
+    route_control_reload;
 /* operations.c */
 route_handler route_root, route_health, route_ready;
 
-/* Sends the problem of a call that was not judged: a status of ticketd/error.h other than done and
- * sold out (failure.c). */
+/* Sends the problem of a call that failed: a status of ticketd/error.h other than done and sold out
+ * (failure.c).  Counts it where the service failed, and not the client. */
 void route_failed(struct router *router, struct http_exchange *exchange, int status);
+
+/* That problem's code, for a route with words of its own. */
+enum problem_code route_problem_of(int status);
+
+/* Adds the list of what a table offers in a role (operations.c). */
+void route_add_endpoints(struct json_value *document, const struct route *table, enum role role);
+
+/* Prints `document` into `room` bytes of the request's memory, frees it, and sends it, not to be
+ * kept by caches: 200, 202 or 503 (document.c).  Room for every such document is the caller's. */
+void route_send_document(struct http_exchange *exchange, struct json_value *document, size_t room,
+                         int status);
 
 #endif

@@ -47,9 +47,10 @@ static void on_request(struct http_exchange *exchange, void *context)
     }
 }
 
-static struct router_path *path_of(struct router *router, const char *path)
+/* The place of a path among those from `first` on, which are one site's. */
+static struct router_path *path_of(struct router *router, uint32_t first, const char *path)
 {
-    for (uint32_t i = 0; i < router->path_count; ++i) {
+    for (uint32_t i = first; i < router->path_count; ++i) {
         const struct route *any =
             router->paths[i].get != NULL ? router->paths[i].get : router->paths[i].post;
         if (strcmp(any->path, path) == 0)
@@ -59,9 +60,9 @@ static struct router_path *path_of(struct router *router, const char *path)
     return &router->paths[router->path_count++];
 }
 
-static void add_route(struct router *router, const struct route *route)
+static void add_route(struct router *router, uint32_t first, const struct route *route)
 {
-    struct router_path *path = path_of(router, route->path);
+    struct router_path *path = path_of(router, first, route->path);
     const struct route **slot = strcmp(route->method, "POST") == 0 ? &path->post : &path->get;
 
     assert(*slot == NULL && "one handler a method and path");
@@ -72,24 +73,36 @@ static void add_route(struct router *router, const struct route *route)
                                       : TEXT("GET, HEAD, POST, OPTIONS");
 }
 
+/* Registers what a table has for the role. */
+static void add_table(struct router *router, struct http_site *site, const struct route *table)
+{
+    uint32_t first = router->path_count;
+
+    for (const struct route *route = table; route->path != NULL; ++route)
+        if ((route->roles & ROLE_BIT(router->role)) != 0)
+            add_route(router, first, route);
+    for (uint32_t i = first; i < router->path_count; ++i) {
+        struct router_path *path = &router->paths[i];
+        const struct route *any = path->get != NULL ? path->get : path->post;
+        http_server_add_path(site, any->path, any->compress, on_request, path);
+    }
+}
+
 void router_init(struct router *router, struct http_server *server, enum role role,
-                 struct vacancy_client *vacancy)
+                 struct vacancy_client *vacancy, const struct control_source *control)
 {
     int64_t ttl = server->settings->cache_ttl_s;
 
-    *router = (struct router){
-        .settings = server->settings, .role = role, .vacancy = vacancy, .slot = server->slot};
+    *router = (struct router){.settings = server->settings,
+                              .role = role,
+                              .vacancy = vacancy,
+                              .control = control,
+                              .slot = server->slot};
     if (ttl > 0)
         (void)snprintf(router->cache_control, sizeof(router->cache_control),
                        "public, max-age=%" PRId64, ttl);
     else
         (void)snprintf(router->cache_control, sizeof(router->cache_control), "no-store");
-    for (const struct route *route = route_table; route->path != NULL; ++route)
-        if ((route->roles & ROLE_BIT(role)) != 0)
-            add_route(router, route);
-    for (uint32_t i = 0; i < router->path_count; ++i) {
-        struct router_path *path = &router->paths[i];
-        const struct route *any = path->get != NULL ? path->get : path->post;
-        http_server_add_path(server, any->path, any->compress, on_request, path);
-    }
+    add_table(router, &server->site, route_table);
+    add_table(router, &server->control, route_control_table);
 }

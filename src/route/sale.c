@@ -10,8 +10,8 @@
 
 /* Longest answer of a sale. */
 #define SALE_BODY_MAX                                                                              \
-    (sizeof("{\"success\":false,\"remaining\":,\"message\":\"\"}") + APPEND_U32_MAX +              \
-     SALE_MESSAGE_MAX)
+    (sizeof("{\"success\":false,\"remaining\":,\"message\":\"\",\"order_id\":\"\"}") +             \
+     APPEND_U32_MAX + SALE_MESSAGE_MAX + ORDER_ID_LEN)
 
 typedef void sale_starter(struct vacancy_client *client, struct sale_call *call,
                           const struct sale_request *request, sale_on_reply *on_reply);
@@ -22,9 +22,12 @@ struct route_sale {
     char body[SALE_BODY_MAX];
 };
 
-static void count_sale(struct scoreboard_slot *slot, const struct sale_call *sale, bool success)
+static void count_sale(struct scoreboard_slot *slot, const struct sale_call *sale,
+                       const struct sale_reply *reply)
 {
-    if (success) {
+    if (reply->replayed) {
+        scoreboard_add(&slot->count.replays, 1);
+    } else if (reply->success) {
         scoreboard_add(&slot->count.sales, 1);
         scoreboard_add(&slot->count.tickets_sold, sale->quantity);
     } else {
@@ -32,26 +35,42 @@ static void count_sale(struct scoreboard_slot *slot, const struct sale_call *sal
     }
 }
 
+static struct text print_reply(char body[SALE_BODY_MAX], const struct sale_reply *reply)
+{
+    char *end;
+
+    assert(reply->message.len <= SALE_MESSAGE_MAX);
+    end = append_text(body, reply->success ? TEXT("{\"success\":true,\"remaining\":")
+                                           : TEXT("{\"success\":false,\"remaining\":"));
+    end = append_u32(end, reply->remaining);
+    end = append_text(end, TEXT(",\"message\":\""));
+    end = append_text(end, reply->message);
+    if (reply->success) {
+        end = append_text(end, TEXT("\",\"order_id\":\""));
+        order_id_format(&reply->order, end);
+        end += ORDER_ID_LEN;
+    }
+    end = append_text(end, TEXT("\"}"));
+    return (struct text){.base = body, .len = (size_t)(end - body)};
+}
+
 static void on_reply(struct sale_call *sale, const struct sale_reply *reply)
 {
     struct route_sale *call = (struct route_sale *)sale;
-    char *end;
 
     route_wait_ended(&call->wait);
     if (reply->status != TICKETD_DONE) {
         route_failed(call->wait.router, call->wait.exchange, reply->status);
         return;
     }
-    count_sale(call->wait.router->slot, sale, reply->success);
-    assert(reply->message.len <= SALE_MESSAGE_MAX);
-    end = append_text(call->body, reply->success ? TEXT("{\"success\":true,\"remaining\":")
-                                                 : TEXT("{\"success\":false,\"remaining\":"));
-    end = append_u32(end, reply->remaining);
-    end = append_text(end, TEXT(",\"message\":\""));
-    end = append_text(end, reply->message);
-    end = append_text(end, TEXT("\"}"));
-    http_reply_json(call->wait.exchange,
-                    (struct text){.base = call->body, .len = (size_t)(end - call->body)});
+    count_sale(call->wait.router->slot, sale, reply);
+    http_reply(call->wait.exchange, &(struct http_reply){
+                                        .status = 200,
+                                        .reason = "OK",
+                                        .content_type = TEXT("application/json"),
+                                        .body = print_reply(call->body, reply),
+                                        .replayed = reply->replayed,
+                                    });
 }
 
 static void cancel(void *call)
@@ -63,10 +82,12 @@ static void sell(struct router *router, struct http_exchange *exchange, sale_sta
 {
     struct sale_request request = {.event = TEXT(STOCK_DEFAULT_EVENT),
                                    .request_id = exchange->request_id};
+    char key[IDEMPOTENCY_KEY_MAX]; /* a client of the stock that needs it for longer copies it */
     struct route_sale *call;
     bool ended;
 
-    if (!http_read_quantity(exchange, &request.quantity))
+    if (!http_read_idempotency_key(exchange, key, &request.key) ||
+        !http_read_quantity(exchange, &request.quantity))
         return;
     call = http_alloc(exchange, sizeof(*call));
     call->sale.vacancy.pending = NULL;

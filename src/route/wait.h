@@ -37,6 +37,7 @@ static inline void route_wait_returned(const bool *ended, struct route_wait *wai
     if (*ended)
         return;
     wait->ended = NULL;
+    http_exchange_park(wait->exchange);
     http_on_gone(wait->exchange, cancel, call);
 }
 

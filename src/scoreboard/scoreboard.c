@@ -7,22 +7,28 @@
 
 #include "ticketd/error.h"
 
+static size_t size_of(uint32_t slot_count)
+{
+    return sizeof(struct scoreboard_reloads) + (size_t)slot_count * sizeof(struct scoreboard_slot);
+}
+
 int scoreboard_create(struct scoreboard *ret_board, uint32_t slot_count)
 {
-    size_t size = (size_t)slot_count * sizeof(struct scoreboard_slot);
-    void *slots = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct scoreboard_reloads *board =
+        mmap(NULL, size_of(slot_count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    if (slots == MAP_FAILED)
+    if (board == MAP_FAILED)
         return -errno;
-    *ret_board = (struct scoreboard){.slots = slots, .slot_count = slot_count};
+    *ret_board = (struct scoreboard){
+        .reloads = board, .slots = (struct scoreboard_slot *)(board + 1), .slot_count = slot_count};
     return 0;
 }
 
 void scoreboard_destroy(struct scoreboard *board)
 {
-    if (board->slots == NULL)
+    if (board->reloads == NULL)
         return;
-    munmap(board->slots, (size_t)board->slot_count * sizeof(struct scoreboard_slot));
+    munmap(board->reloads, size_of(board->slot_count));
     *board = (struct scoreboard){.slots = NULL};
 }
 

@@ -33,6 +33,7 @@ enum scoreboard_state {
 #define SCOREBOARD_COUNTERS(X)                                                                     \
     X(requests)     /* requests whose head was read */                                             \
     X(sales)        /* sales that succeeded */                                                     \
+    X(replays)      /* sales answered once more, since their key had sold before */                \
     X(tickets_sold) /* tickets in those sales */                                                   \
     X(sold_out)     /* sales answered with too little stock */                                     \
     X(refused)      /* requests answered because the stock could not */                            \
@@ -57,7 +58,16 @@ struct scoreboard_slot {
 
 static_assert(sizeof(struct scoreboard_slot) % SCOREBOARD_CACHE_LINE == 0, "no shared lines");
 
+/* Reloads since the master started.  One that is asked for while another is under way may be served
+ * by the same rolling of workers; `done` and `refused` then count both. */
+struct scoreboard_reloads {
+    alignas(SCOREBOARD_CACHE_LINE) _Atomic uint64_t asked; /* by whoever asks */
+    _Atomic uint64_t done;                                 /* by the master, likewise below */
+    _Atomic uint64_t refused;
+};
+
 struct scoreboard {
+    struct scoreboard_reloads *reloads;
     struct scoreboard_slot *slots;
     uint32_t slot_count;
 };

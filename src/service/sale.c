@@ -7,11 +7,14 @@
 #include "ticketd/error.h"
 #include "ticketd/stock.h"
 
-static void reply_success(struct sale_call *call, struct sale_reply *reply)
+static void reply_success(struct sale_call *call, const struct vacancy_result *result,
+                          struct sale_reply *reply)
 {
     char message[SALE_MESSAGE_MAX + 1];
 
     reply->success = true;
+    reply->replayed = result->replayed;
+    reply->order = result->order;
     if (call->names_quantity) {
         int len =
             snprintf(message, sizeof(message), "Reserved %" PRIu32 " tickets", call->quantity);
@@ -28,7 +31,7 @@ static void on_vacancy(struct vacancy_call *vacancy, const struct vacancy_result
     struct sale_reply reply = {.status = result->status, .remaining = result->remaining};
 
     if (result->status == TICKETD_DONE) {
-        reply_success(call, &reply);
+        reply_success(call, result, &reply);
         return;
     }
     if (result->status == TICKETD_SOLD_OUT) {

@@ -15,17 +15,22 @@
 struct sale_request {
     struct text event;
     int64_t quantity; /* as the client sent it; the rules judge it */
-    struct text key;
+    struct text key;  /* idempotency key, decoded; empty for none */
     struct text request_id;
+    /* 0 leaves the limit to the client of the stock, which knows SALE_TIMEOUT: so a sale that needs
+     * not wait needs no clock either */
     uint64_t deadline_ms;
 };
 
 struct sale_reply {
-    /* 0: judged, the fields below hold.  Else why not: TICKETD_INVALID (quantity out of bounds),
-     * TICKETD_EVENT_UNKNOWN, _BUSY, _UNAVAILABLE, _TIMED_OUT, or negative; nothing was sold. */
+    /* 0: judged, the fields below hold.  Else why not: TICKETD_INVALID (quantity out of bounds), or
+     * what a reserve answers (ticketd/vacancy_client.h); nothing was sold, except that nobody knows
+     * after TICKETD_OUTCOME_UNKNOWN. */
     int status;
-    bool success; /* false: sold out */
+    bool success;  /* false: sold out */
+    bool replayed; /* success: the sale of an earlier request with the same key */
     uint32_t remaining;
+    struct order_id order; /* success only */
     /* printable ASCII without quotes or backslashes; lives while the callback runs */
     struct text message;
 };

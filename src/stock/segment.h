@@ -1,5 +1,6 @@
 /* The shared segment as bytes.  Whoever changes a field's place, size or writer changes
- * SEGMENT_LAYOUT and this page.  Only src/stock includes this.
+ * SEGMENT_LAYOUT and this page.  Only src/stock acts on it; keeper, workers and master see it
+ * through keeper_link.h, journal.h and repair.h.
  *
  *   what                                   who writes it, when
  *   struct segment_header                  master, before the first fork; then read-only

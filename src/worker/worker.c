@@ -14,6 +14,7 @@
 #include "util/clock.h"
 #include "util/json.h"
 #include "util/log.h"
+#include "worker/control_source.h"
 
 /* How long before SHUTDOWN_TIMEOUT a worker gives up on what is still open: the master ends those
  * that are left at the time-out itself. */
@@ -30,6 +31,7 @@ struct worker {
     uint64_t deadline_ms;             /* that it is set to; UINT64_MAX: none */
     struct http_server server;
     struct router router;
+    struct control_source control;
     h2o_socket_t *signals;
 };
 
@@ -131,6 +133,7 @@ static int set_up(struct worker *worker, const struct heritage *heritage)
         .bells = heritage->bells,
         .listeners = heritage->listeners,
         .listener_count = heritage->listener_count,
+        .control_listener = heritage->control_listener,
     };
     int result;
 
@@ -141,7 +144,9 @@ static int set_up(struct worker *worker, const struct heritage *heritage)
     if ((result = json_init()) < 0 || (result = open_vacancy(worker, heritage)) < 0 ||
         (result = http_server_init(&worker->server, &options)) < 0)
         return result;
-    router_init(&worker->router, &worker->server, heritage->role, &worker->vacancy.client);
+    control_source_init(&worker->control, heritage);
+    router_init(&worker->router, &worker->server, heritage->role, &worker->vacancy.client,
+                &worker->control);
     if ((result = http_server_start(&worker->server, &options)) < 0)
         return result;
     result =

@@ -170,6 +170,14 @@ static void test_published_codes(void **state)
         {"internal_error", 500, "Internal Server Error"},
         {"overloaded", 503, "Service Unavailable"},
         {"vacancy_unavailable", 503, "Service Unavailable"},
+        {"invalid_idempotency_key", 400, "Bad Request"},
+        {"order_not_found", 404, "Not Found"},
+        {"event_unknown", 404, "Not Found"},
+        {"idempotency_key_in_flight", 409, "Conflict"},
+        {"idempotency_key_reused", 422, "Unprocessable Content"},
+        {"invalid_event", 422, "Unprocessable Content"},
+        {"ledger_unavailable", 503, "Service Unavailable"},
+        {"outcome_unknown", 503, "Service Unavailable"},
     };
 
     (void)state;

@@ -263,6 +263,34 @@ static void test_request_is_passed_on(void **state)
     }
 }
 
+/* A success names its order and says whether an earlier request made it; nothing else does. */
+static void test_order_and_replay(void **state)
+{
+    static starter *const starters[] = {sale_reserve, sale_purchase};
+    struct vacancy_result answer = {.replayed = true,
+                                    .order = {.event = 3, .sequence = 5, .token = 7}};
+    struct scripted_client scripted;
+    struct sale_request request = ask(1);
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(starters); ++i) {
+        for (int status = TICKETD_DONE; status <= TICKETD_OUTCOME_UNKNOWN; ++status) {
+            bool sold = status == TICKETD_DONE;
+            answer.status = status;
+            scripted_init(&scripted, answer);
+            struct probe probe = run(&scripted.client, starters[i], &request);
+            assert_int_equal(probe.reply.replayed, sold);
+            assert_int_equal(probe.reply.order.event, sold ? 3 : 0);
+            assert_int_equal(probe.reply.order.sequence, sold ? 5 : 0);
+            assert_int_equal(probe.reply.order.token, sold ? 7 : 0);
+        }
+    }
+    answer = (struct vacancy_result){.status = TICKETD_DONE};
+    scripted_init(&scripted, answer);
+    struct probe probe = run(&scripted.client, sale_reserve, &request);
+    assert_false(probe.reply.replayed);
+}
+
 /* The longest success message is whole. */
 static void test_longest_message(void **state)
 {
@@ -283,6 +311,10 @@ static void test_failures(void **state)
         TICKETD_BUSY,
         TICKETD_UNAVAILABLE,
         TICKETD_TIMED_OUT,
+        TICKETD_LEDGER_FAULT,
+        TICKETD_KEY_REUSED,
+        TICKETD_KEY_IN_FLIGHT,
+        TICKETD_OUTCOME_UNKNOWN,
         -EIO,
         -ENOMEM,
         INT32_MIN,
@@ -442,6 +474,7 @@ int main(void)
         CASE(test_sold_out),
         CASE(test_invalid_quantities),
         CASE(test_request_is_passed_on),
+        CASE(test_order_and_replay),
         CASE(test_longest_message),
         CASE(test_failures),
         CASE(test_failures_of_real_clients),

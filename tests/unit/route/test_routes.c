@@ -1,0 +1,354 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "serving.h"
+#include "ticketd/error.h"
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+#define RESERVE      "/api/v1/reserve"
+#define PURCHASE     "/api/v1/purchase"
+#define ONE          "{\"qty\":1}"
+/* The order of ORDER, in text. */
+#define ORDER_ID "00030000-0001-8007-8000-000000000009"
+#define ORDER    ((struct order_id){.event = 3, .sequence = 1025, .token = UINT64_C(3) << 62 | 9})
+
+static int group_set_up(void **state)
+{
+    (void)state;
+    serving_start(NULL);
+    return 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    scripted_init(&serving.client);
+    return 0;
+}
+
+static uint64_t counted(_Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------ keys */
+
+/* What a key decodes to is what the stock is asked with, on both endpoints and in both forms. */
+static void test_key_is_passed_on(void **state)
+{
+    static const char *const headers[] = {
+        "Idempotency-Key: the-key\r\n",
+        "idempotency-key:\"the-key\"\r\n",
+        "IDEMPOTENCY-KEY: \t\"the-key\" \r\nOrigin: http://a\r\n",
+        "Content-Type: application/json\r\nX-Request-ID: 1\r\nIdempotency-Key: the-key\r\n",
+    };
+    static const char *const paths[] = {RESERVE, PURCHASE};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(headers); ++i) {
+        for (size_t j = 0; j < COUNT(paths); ++j) {
+            struct answer answer = serving_ask(false, "POST", paths[j], headers[i], ONE);
+            assert_int_equal(answer.status, 200);
+            assert_string_equal(serving.client.key, "the-key");
+            assert_int_equal(serving.client.request.deadline_ms, 0);
+        }
+    }
+    (void)serving_ask(false, "POST", RESERVE, "Idempotency-Key: \"a\\\"\\\\b\"\r\n", ONE);
+    assert_string_equal(serving.client.key, "a\"\\b");
+    (void)serving_ask(false, "POST", RESERVE, "", ONE);
+    assert_int_equal(serving.client.request.key.len, 0);
+}
+
+/* A key that is malformed or comes twice sells nothing. */
+static void test_key_is_refused(void **state)
+{
+    static const char *const headers[] = {
+        "Idempotency-Key:\r\n",
+        "Idempotency-Key: \"\"\r\n",
+        "Idempotency-Key: \"a\r\n",
+        "Idempotency-Key: a b\r\n",
+        "Idempotency-Key: \"a\";p=1\r\n",
+        "Idempotency-Key: a\r\nIdempotency-Key: a\r\n",
+        "Idempotency-Key: a\r\nX: y\r\nIdempotency-Key: b\r\n",
+        "Idempotency-Key:\r\nIdempotency-Key: a\r\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(headers); ++i) {
+        struct answer answer = serving_ask(false, "POST", RESERVE, headers[i], ONE);
+        expect_problem(&answer, 400, "invalid_idempotency_key");
+    }
+    assert_int_equal(serving.client.asked, 0);
+}
+
+/* ------------------------------------------------------------------ sales */
+
+/* A success names its order; only a replay says that it is one, and it is counted as nothing else.
+ */
+static void test_replay(void **state)
+{
+    struct scoreboard_slot *slot = serving.server.slot;
+    uint64_t sales = counted(&slot->count.sales), replays = counted(&slot->count.replays);
+    uint64_t tickets = counted(&slot->count.tickets_sold);
+    struct answer answer;
+
+    (void)state;
+    serving.client.answer = (struct vacancy_result){.remaining = 7, .order = ORDER};
+    answer = serving_ask(false, "POST", RESERVE, "", "{\"qty\":2}");
+    assert_string_equal(answer.body, "{\"success\":true,\"remaining\":7,\"message\":"
+                                     "\"Reserved 2 tickets\",\"order_id\":\"" ORDER_ID "\"}");
+    assert_null(answer_header(&answer, "Idempotent-Replayed"));
+    assert_int_equal(counted(&slot->count.sales), sales + 1);
+    assert_int_equal(counted(&slot->count.tickets_sold), tickets + 2);
+    assert_int_equal(counted(&slot->count.replays), replays);
+
+    serving.client.answer.replayed = true;
+    answer = serving_ask(false, "POST", PURCHASE, "Idempotency-Key: k\r\n", "{\"qty\":2}");
+    assert_string_equal(answer.body, "{\"success\":true,\"remaining\":7,\"message\":"
+                                     "\"Purchase successful!\",\"order_id\":\"" ORDER_ID "\"}");
+    assert_string_equal(answer_header(&answer, "Idempotent-Replayed"), "true");
+    assert_int_equal(counted(&slot->count.sales), sales + 1);
+    assert_int_equal(counted(&slot->count.tickets_sold), tickets + 2);
+    assert_int_equal(counted(&slot->count.replays), replays + 1);
+}
+
+/* The longest answer of a sale is whole. */
+static void test_longest_sale(void **state)
+{
+    struct answer answer;
+
+    (void)state;
+    serving.client.answer = (struct vacancy_result){
+        .remaining = UINT32_MAX,
+        .order = {ORDER_ID_EVENT_MAX, ORDER_ID_SEQUENCE_MAX, UINT64_MAX},
+    };
+    answer = serving_ask(false, "POST", RESERVE, "", "{\"qty\":2147483647}");
+    assert_string_equal(answer.body,
+                        "{\"success\":true,\"remaining\":4294967295,\"message\":\"Reserved "
+                        "2147483647 tickets\",\"order_id\":\"ffffffff-ffff-8fff-bfff-"
+                        "ffffffffffff\"}");
+}
+
+/* Sold out keeps the three fields that it always had. */
+static void test_sold_out(void **state)
+{
+    struct answer answer;
+
+    (void)state;
+    serving.client.answer =
+        (struct vacancy_result){.status = TICKETD_SOLD_OUT, .remaining = 3, .order = ORDER};
+    answer = serving_ask(false, "POST", RESERVE, "Idempotency-Key: k\r\n", ONE);
+    assert_int_equal(answer.status, 200);
+    assert_string_equal(answer.body, "{\"success\":false,\"remaining\":3,\"message\":"
+                                     "\"Insufficient inventory\"}");
+    assert_null(answer_header(&answer, "Idempotent-Replayed"));
+}
+
+struct failing {
+    int status;
+    int http_status;
+    const char *code;
+    const char *advice; /* a word of the detail that says what the client may do */
+};
+
+/* Each way in which a sale can fail has a code of its own, and says whether something was sold;
+ * those that are the service's are counted. */
+static void test_failures(void **state)
+{
+    static const struct failing failings[] = {
+        {TICKETD_BUSY, 503, "overloaded", "nothing was sold"},
+        {TICKETD_TIMED_OUT, 503, "overloaded", "nothing was sold"},
+        {TICKETD_UNAVAILABLE, 503, "vacancy_unavailable", "nothing was sold"},
+        {TICKETD_EVENT_UNKNOWN, 503, "vacancy_unavailable", "nothing was sold"},
+        {TICKETD_LEDGER_FAULT, 503, "ledger_unavailable", "nothing was sold"},
+        {TICKETD_OUTCOME_UNKNOWN, 503, "outcome_unknown", "same Idempotency-Key again"},
+        {TICKETD_KEY_REUSED, 422, "idempotency_key_reused", "nothing more was sold"},
+        {TICKETD_KEY_IN_FLIGHT, 409, "idempotency_key_in_flight", "this one sold nothing"},
+        {-EIO, 500, "internal_error", "could not"},
+    };
+    _Atomic uint64_t *refused = &serving.server.slot->count.refused;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(failings); ++i) {
+        uint64_t before = counted(refused);
+        struct answer answer;
+        serving.client.answer.status = failings[i].status;
+        answer = serving_ask(false, "POST", PURCHASE, "Idempotency-Key: k\r\n", ONE);
+        expect_problem(&answer, failings[i].http_status, failings[i].code);
+        assert_non_null(strstr(answer.body, failings[i].advice));
+        assert_int_equal(counted(refused) - before, failings[i].http_status >= 500);
+    }
+}
+
+/* ------------------------------------------------------------------ orders */
+
+static void answer_with_order(void)
+{
+    serving.client.answer = (struct vacancy_result){
+        .order = ORDER,
+        .quantity = 4,
+        .time_us = INT64_C(1700000000000042),
+        .event = TEXT("a-concert"),
+    };
+}
+
+/* An order is told as it is, with its time in UTC, and no cache may keep it. */
+static void test_order(void **state)
+{
+    struct answer answer;
+
+    (void)state;
+    answer_with_order();
+    answer = serving_ask(false, "GET", "/api/v1/orders/" ORDER_ID, "", NULL);
+    assert_int_equal(answer.status, 200);
+    assert_string_equal(answer.body,
+                        "{\"order_id\":\"" ORDER_ID "\",\"event\":\"a-concert\",\"qty\":4,"
+                        "\"status\":\"confirmed\",\"created_at\":\"2023-11-14T22:13:20.000042Z\"}");
+    assert_string_equal(answer_header(&answer, "Content-Type"), "application/json");
+    assert_string_equal(answer_header(&answer, "Cache-Control"), "no-store");
+    assert_int_equal(serving.client.request.order.event, 3);
+    assert_int_equal(serving.client.request.order.sequence, 1025);
+    assert_true(serving.client.request.order.token == ORDER.token);
+}
+
+/* An id is found in upper case, with a query, percent-encoded and in a target of absolute form. */
+static void test_order_in_other_forms(void **state)
+{
+    static const char *const targets[] = {
+        "/api/v1/orders/" ORDER_ID "?x=/y",
+        "/api/v1/orders/%30%30030000-0001-8007-8000-000000000009",
+        "http://a/api/v1/orders/" ORDER_ID,
+        "/api/v1/x/../orders/" ORDER_ID,
+    };
+
+    (void)state;
+    answer_with_order();
+    for (size_t i = 0; i < COUNT(targets); ++i) {
+        struct answer answer = serving_ask(false, "GET", targets[i], "", NULL);
+        assert_int_equal(answer.status, 200);
+        assert_int_equal(serving.client.request.order.sequence, 1025);
+    }
+    assert_int_equal(serving.client.asked, COUNT(targets));
+}
+
+/* What is no id is no order, and nobody is asked for it; the same is said of one that is not there.
+ */
+static void test_no_order(void **state)
+{
+    static const char *const ids[] = {"1",
+                                      "00030000-0001-8007-8000-00000000000",
+                                      "00030000-0001-8007-8000-0000000000090",
+                                      "00030000-0001-4007-8000-000000000009",
+                                      "%00",
+                                      "{id}"};
+    struct answer answer;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(ids); ++i) {
+        char path[128];
+        (void)snprintf(path, sizeof(path), "/api/v1/orders/%s", ids[i]);
+        answer = serving_ask(false, "GET", path, "", NULL);
+        expect_problem(&answer, 404, "order_not_found");
+    }
+    assert_int_equal(serving.client.asked, 0);
+    serving.client.answer.status = TICKETD_NOT_FOUND;
+    answer = serving_ask(false, "GET", "/api/v1/orders/" ORDER_ID, "", NULL);
+    expect_problem(&answer, 404, "order_not_found");
+    assert_int_equal(serving.client.asked, 1);
+}
+
+/* Around the paths with an id there is nothing. */
+static void test_paths_around_orders(void **state)
+{
+    static const char *const paths[] = {
+        "/api/v1/orders",
+        "/api/v1/orders/",
+        "/api/v1/orders//",
+        "/api/v1/orders/a/b",
+        "/api/v1/orders/" ORDER_ID "/",
+        "/api/v1/orders/%2f",
+        "http://a/api/v1/orders/",
+        "http://a/api/v1/orders/a/b",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(paths); ++i) {
+        struct answer answer = serving_ask(false, "GET", paths[i], "", NULL);
+        expect_problem(&answer, 404, "not_found");
+    }
+    assert_int_equal(serving.client.asked, 0);
+}
+
+/* A path with a parameter has its methods like any other. */
+static void test_methods_of_order(void **state)
+{
+    struct answer answer;
+    char length[32];
+
+    (void)state;
+    answer_with_order();
+    answer = serving_ask(false, "GET", "/api/v1/orders/" ORDER_ID, "", NULL);
+    (void)snprintf(length, sizeof(length), "%zu", strlen(answer.body));
+    answer = serving_ask(false, "HEAD", "/api/v1/orders/" ORDER_ID, "", NULL);
+    assert_int_equal(answer.status, 200);
+    assert_string_equal(answer_header(&answer, "Content-Length"), length);
+    answer = serving_ask(false, "OPTIONS", "/api/v1/orders/" ORDER_ID, "", NULL);
+    assert_int_equal(answer.status, 204);
+    assert_string_equal(answer_header(&answer, "Allow"), "GET, HEAD, OPTIONS");
+    answer = serving_ask(false, "POST", "/api/v1/orders/" ORDER_ID, "", ONE);
+    expect_problem(&answer, 405, "method_not_allowed");
+    assert_string_equal(answer_header(&answer, "Allow"), "GET, HEAD, OPTIONS");
+}
+
+/* The first and the last microsecond of a second are in it. */
+static void test_times(void **state)
+{
+    static const struct {
+        int64_t time_us;
+        const char *text;
+    } times[] = {
+        {0, "\"1970-01-01T00:00:00.000000Z\""},
+        {1, "\"1970-01-01T00:00:00.000001Z\""},
+        {INT64_C(1709251199999999), "\"2024-02-29T23:59:59.999999Z\""},
+        {INT64_C(1709251200000000), "\"2024-03-01T00:00:00.000000Z\""},
+    };
+
+    (void)state;
+    answer_with_order();
+    for (size_t i = 0; i < COUNT(times); ++i) {
+        struct answer answer;
+        serving.client.answer.time_us = times[i].time_us;
+        answer = serving_ask(false, "GET", "/api/v1/orders/" ORDER_ID, "", NULL);
+        assert_non_null(strstr(answer.body, times[i].text));
+    }
+}
+
+#define CASE(name) cmocka_unit_test_setup(name, set_up)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_key_is_passed_on),
+        CASE(test_key_is_refused),
+        CASE(test_replay),
+        CASE(test_longest_sale),
+        CASE(test_sold_out),
+        CASE(test_failures),
+        CASE(test_order),
+        CASE(test_order_in_other_forms),
+        CASE(test_no_order),
+        CASE(test_paths_around_orders),
+        CASE(test_methods_of_order),
+        CASE(test_times),
+    };
+
+    return cmocka_run_group_tests(tests, group_set_up, NULL);
+}
