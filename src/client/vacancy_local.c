@@ -29,6 +29,16 @@ static uint64_t deadline_of(const struct vacancy_local *local,
                                      : clock_monotonic_ms() + local->options.sale_timeout_ms;
 }
 
+/* The keeper is to be rung at the end of this turn of the loop; said before there is work for it.
+ */
+static void owe_bell(struct vacancy_local *local)
+{
+    if (local->owes_bell)
+        return;
+    local->owes_bell = true;
+    keeper_link_owe_bell(local->options.stock, local->options.place);
+}
+
 /* Completes a call that is not parked. */
 static void refuse(struct vacancy_call *call, int status)
 {
@@ -120,7 +130,7 @@ static void sold_out(struct vacancy_local *local, struct parked *cell,
 
     if (keyed && stock_durable(local->options.stock, cell->event) < seen->sequence) {
         parked_wait_for_index(&local->parked, cell, seen->sequence);
-        local->keeper_has_work = true;
+        owe_bell(local);
     } else if (!keyed || !ended_by_index(local, cell)) {
         end(local, cell,
             &(struct vacancy_result){.status = TICKETD_SOLD_OUT, .remaining = seen->available});
@@ -138,6 +148,7 @@ static void sell(struct vacancy_local *local, struct parked *cell)
     struct stock_entry entry;
     int answer = judge_keeper(local);
 
+    owe_bell(local);
     if (answer == TICKETD_DONE)
         answer = stock_sell(local->options.stock, local->options.place, cell->event, &sale, &entry);
     if (answer == TICKETD_SOLD_OUT) {
@@ -147,7 +158,6 @@ static void sell(struct vacancy_local *local, struct parked *cell)
     } else {
         cell->kind = PARKED_SALE;
         cell->sequence = entry.sequence;
-        local->keeper_has_work = true;
     }
 }
 
@@ -195,11 +205,11 @@ static void sell_at_once(struct vacancy_local *local, struct vacancy_call *call,
     if (answer == TICKETD_DONE) {
         result = sold(event, entry.sequence, sale.token, entry.available);
         if (stock_lag(local->options.stock, event) >= VACANCY_LOCAL_LAZY)
-            local->keeper_has_work = true;
+            owe_bell(local);
     } else {
         result = (struct vacancy_result){.status = answer, .remaining = entry.available};
         if (answer == TICKETD_BUSY)
-            local->keeper_has_work = true;
+            owe_bell(local);
     }
     vacancy_complete(call, &result);
 }
@@ -310,13 +320,12 @@ static void local_restock(struct vacancy_client *client, struct vacancy_call *ca
     cell->kind = PARKED_RESTOCK;
     cell->event = event;
     cell->token = token_next(&local->tokens);
+    owe_bell(local);
     answer = keeper_link_ask_restock(local->options.stock, local->options.place, event,
                                      request->quantity, parked_cookie(&local->parked, cell),
                                      cell->token);
     if (answer != TICKETD_DONE)
         end_with(local, cell, answer);
-    else
-        local->keeper_has_work = true;
 }
 
 /* 0: taken back.  Else its outcome is still to come. */
@@ -345,8 +354,6 @@ static void local_cancel(struct vacancy_client *client, struct vacancy_call *cal
         parked_orphan(&local->parked, cell);
         return;
     }
-    if (cell->kind == PARKED_SALE)
-        local->keeper_has_work = true;
     parked_free(&local->parked, cell);
     if (led)
         judge_followers(local, event, &key);
@@ -529,8 +536,6 @@ static void expire(struct vacancy_local *local, struct parked *cell, uint64_t no
         }
         return;
     }
-    if (kind == PARKED_SALE)
-        local->keeper_has_work = true;
     end_with(local, cell, late_status(local, cell, kind));
     if (kind != PARKED_FOLLOWER)
         judge_followers(local, event, &key);
@@ -562,9 +567,9 @@ bool vacancy_local_sleep(struct vacancy_local *local)
     const struct vacancy_local_options *options = &local->options;
     uint32_t most = local->parked.used;
 
-    if (local->keeper_has_work) {
-        local->keeper_has_work = false;
-        if (keeper_link_wants_bell(options->stock))
+    if (local->owes_bell) {
+        local->owes_bell = false;
+        if (keeper_link_wants_bell(options->stock, options->place))
             (void)eventfd_write(options->keeper_bell, 1);
     }
     if (most == 0)

@@ -52,7 +52,7 @@ struct vacancy_local {
 
     struct parked_table parked;
     struct token_source tokens;
-    bool keeper_has_work; /* since it was last rung for */
+    bool owes_bell; /* to the keeper, at the end of this turn of the loop */
 };
 
 /* 0 or -errno. */

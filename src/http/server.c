@@ -199,6 +199,8 @@ int http_server_init(struct http_server *server, const struct http_server_option
         .slot = &options->scoreboard->slots[options->slot],
         .pool = options->pool,
         .bells = options->bells,
+        .on_bell = options->on_bell,
+        .bell_context = options->context,
     };
     cors_init(&server->cors, server->settings->cors_allow_origins);
     configure(server);
@@ -251,10 +253,14 @@ static void on_resume(void *server)
 
 static void on_bell(h2o_socket_t *bell, const char *error)
 {
+    struct http_server *server = bell->data;
     eventfd_t rung;
 
-    if (error == NULL && eventfd_read(h2o_socket_get_fd(bell), &rung) == 0)
-        http_connection_on_bell(bell->data);
+    if (error != NULL || eventfd_read(h2o_socket_get_fd(bell), &rung) != 0)
+        return;
+    http_connection_on_bell(server);
+    if (server->on_bell != NULL)
+        server->on_bell(server->bell_context);
 }
 
 static h2o_socket_t *listen_on(struct http_server *server, int fd, h2o_socket_cb on_accept)

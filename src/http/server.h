@@ -30,7 +30,10 @@ struct http_server_options {
     struct scoreboard *scoreboard;   /* borrowed */
     uint32_t slot;                   /* this worker's */
     uint32_t pool;
-    const int *bells;     /* eventfds by slot: to wake neighbours, to be woken; borrowed */
+    const int *bells; /* eventfds by slot: to wake neighbours, to be woken; borrowed */
+    /* runs in the loop whenever this worker's bell was rung; NULL: nothing else comes by it */
+    void (*on_bell)(void *context);
+    void *context;
     const int *listeners; /* inherited descriptors; this process's copies become the server's */
     uint32_t listener_count;
     int control_listener; /* the same for the control site; -1: none */
@@ -57,6 +60,8 @@ struct http_server {
     struct scoreboard_slot *slot;
     uint32_t pool;
     const int *bells;
+    void (*on_bell)(void *context);
+    void *bell_context;
     struct cors cors;
     h2o_globalconf_t config;
     struct http_site site; /* the public's */

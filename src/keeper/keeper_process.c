@@ -17,6 +17,8 @@
  * long the master is told, who kills whoever holds it up. */
 #define STALL_LOOK_MS 20
 #define STALL_MAX_MS  400
+/* A worker that does not end its turn so soon is stopped or very slow: others are not held up. */
+#define TURN_MAX_MS 20
 /* Pauses between attempts to write, doubled each time. */
 #define FAULT_PAUSE_FIRST_MS 50
 #define FAULT_PAUSE_MAX_MS   1000
@@ -52,6 +54,21 @@ static int look_and_sleep(struct keeper_loop *loop, int most_ms, struct keeper_s
         sleeper_wait(&loop->sleeper, most_ms);
     keeper_link_awake(asleep);
     return result;
+}
+
+/* Leaves the workers that are in the middle of a turn the time to end it: a batch costs nearly the
+ * same whether it has ten entries or a hundred.  Nobody waits longer than for one turn: a bell is
+ * only waited for when it is owed. */
+static void await_turn(struct keeper_loop *loop)
+{
+    _Atomic uint32_t *asleep = &loop->stock->segment->keeper.asleep;
+
+    if (!keeper_link_bell_is_owed(loop->stock))
+        return;
+    keeper_link_sleep(asleep);
+    if (keeper_link_bell_is_owed(loop->stock))
+        sleeper_wait(&loop->sleeper, TURN_MAX_MS);
+    keeper_link_awake(asleep);
 }
 
 static void on_idle(struct keeper_loop *loop)
@@ -137,7 +154,9 @@ static int serve(struct keeper_loop *loop)
             on_idle(loop);
         if (result == KEEPER_TURN_STALLED)
             on_stall(loop, &stall);
-        if (result != KEEPER_TURN_DONE)
+        if (result == KEEPER_TURN_DONE)
+            await_turn(loop);
+        else
             (void)look_and_sleep(loop, result == KEEPER_TURN_STALLED ? STALL_LOOK_MS : IDLE_MS,
                                  &stall);
     }

@@ -39,7 +39,7 @@ static void wait_for_entry(struct reader *reader, const struct segment_lookup *l
         return;
     while (stock_durable(&reader->stock, lookup->event) <= lookup->sequence &&
            (now_ms = clock_monotonic_ms()) < until_ms) {
-        if (keeper_link_wants_bell(&reader->stock))
+        if (keeper_link_wants_another_bell(&reader->stock))
             (void)eventfd_write(reader->heritage->keeper_bell, 1);
         atomic_store_explicit(asleep, READER_WAITS_FOR_ENTRY, memory_order_relaxed);
         atomic_thread_fence(memory_order_seq_cst);

@@ -50,9 +50,31 @@ bool keeper_stalled(const struct stock *stock, uint32_t *ret_event, uint32_t *re
     return true;
 }
 
-bool keeper_link_wants_bell(struct stock *stock)
+void keeper_link_owe_bell(struct stock *stock, uint32_t place)
+{
+    /* relaxed: it is a promise about what this process does later, and orders nothing */
+    atomic_store_explicit(&segment_place(stock, place)->owes_bell, 1, memory_order_relaxed);
+}
+
+bool keeper_link_wants_bell(struct stock *stock, uint32_t place)
+{
+    /* Before the fence in keeper_link_wake: a keeper that still sees the promise after it has said
+     * that it sleeps is seen to sleep by the look that follows here. */
+    atomic_store_explicit(&segment_place(stock, place)->owes_bell, 0, memory_order_relaxed);
+    return keeper_link_wake(&stock->segment->keeper.asleep);
+}
+
+bool keeper_link_wants_another_bell(struct stock *stock)
 {
     return keeper_link_wake(&stock->segment->keeper.asleep);
+}
+
+bool keeper_link_bell_is_owed(const struct stock *stock)
+{
+    for (uint32_t i = STOCK_PLACE_OF(0); i < stock->segment->place_count; ++i)
+        if (atomic_load_explicit(&segment_place(stock, i)->owes_bell, memory_order_relaxed) != 0)
+            return true;
+    return false;
 }
 
 bool keeper_link_outcome(struct stock *stock, uint32_t index, struct segment_outcome *ret_outcome)

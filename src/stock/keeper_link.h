@@ -77,8 +77,14 @@ bool keeper_stalled(const struct stock *stock, uint32_t *ret_event, uint32_t *re
 
 /* --- a worker --- */
 
-/* There is something in the journal or in a restock: whether the keeper's bell must be rung. */
-bool keeper_link_wants_bell(struct stock *stock);
+/* Before the first entry or restock of a turn of the worker's loop: the keeper, if it is awake,
+ * waits for the end of the turn, so that all of the turn's entries go into one batch. */
+void keeper_link_owe_bell(struct stock *stock, uint32_t place);
+
+/* After the last one: whether the keeper's bell must be rung. */
+bool keeper_link_wants_bell(struct stock *stock, uint32_t place);
+/* Likewise, for who has put in nothing itself. */
+bool keeper_link_wants_another_bell(struct stock *stock);
 
 /* The next outcome for this place, or false. */
 bool keeper_link_outcome(struct stock *stock, uint32_t place, struct segment_outcome *ret_outcome);
@@ -118,6 +124,10 @@ void keeper_link_end_restock(struct stock *stock, uint32_t place);
 /* The restock of that token is in the ledger: ends it wherever it still waits, so that a keeper
  * that took over from one that died does not do it again. */
 void keeper_link_restock_is_done(struct stock *stock, uint64_t token);
+/* Whether a worker is sure to look at the sleeping keeper's flag soon.  As with keeper_link_sleep:
+ * asked after the keeper has said that it sleeps, so that no bell is lost. */
+bool keeper_link_bell_is_owed(const struct stock *stock);
+
 /* Whether one was asked for since the last call. */
 bool keeper_link_restock_asked(struct stock *stock);
 

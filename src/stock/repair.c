@@ -151,7 +151,8 @@ int place_repair(struct stock *stock, uint32_t index)
         /* 6; release: after the stamp, so that a repair cut short here is run again in vain */
         atomic_store_explicit(&place->intent, SEGMENT_NO_INTENT, memory_order_release);
     }
-    /* 7 */
+    /* 7: the bell that it owed is the caller's to ring */
+    atomic_store_explicit(&place->owes_bell, 0, memory_order_relaxed);
     set_life(place, SEGMENT_VACANT);
     return TICKETD_DONE;
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -85,6 +86,11 @@ static int open_signals(struct worker *worker)
     return 0;
 }
 
+static void on_bell(void *context)
+{
+    (void)vacancy_local_deliver(&((struct worker *)context)->vacancy);
+}
+
 static void on_deadline(void *context)
 {
     struct worker *worker = context;
@@ -131,6 +137,8 @@ static int set_up(struct worker *worker, const struct heritage *heritage)
         .slot = heritage->slot,
         .pool = (uint32_t)heritage->role,
         .bells = heritage->bells,
+        .on_bell = on_bell,
+        .context = worker,
         .listeners = heritage->listeners,
         .listener_count = heritage->listener_count,
         .control_listener = heritage->control_listener,
@@ -154,19 +162,17 @@ static int set_up(struct worker *worker, const struct heritage *heritage)
     return result < 0 ? result : open_signals(worker);
 }
 
-/* One turn of the loop.  What is delivered outside of libh2o's callbacks leaves some of them
- * pending, which only a run that does not wait is sure to call: `pending` says so. */
-static void turn(struct worker *worker, bool *pending)
+/* One turn of the loop.  Everything is delivered inside libh2o's callbacks: an answer that is sent
+ * outside of them costs two more system calls, since the loop registers its socket for writing
+ * before it finds that nothing is left to write.  So this worker rings its own bell for what has
+ * come since it last looked. */
+static void turn(struct worker *worker)
 {
-    bool wait;
-
-    if (vacancy_local_deliver(&worker->vacancy))
-        *pending = true;
     watch_deadlines(worker);
-    wait = vacancy_local_sleep(&worker->vacancy) && !*pending;
-    /* -1 is EINTR (a debugger, SIGCONT): the loop goes on, and nothing was called */
-    if (h2o_evloop_run(worker->server.context.loop, wait ? INT32_MAX : 0) == 0)
-        *pending = false;
+    if (!vacancy_local_sleep(&worker->vacancy))
+        (void)eventfd_write(worker->heritage->bells[worker->heritage->slot], 1);
+    /* -1 is EINTR (a debugger, SIGCONT): the loop goes on */
+    (void)h2o_evloop_run(worker->server.context.loop, INT32_MAX);
     vacancy_local_awake(&worker->vacancy);
     scoreboard_add(&worker->slot->heartbeat, 1);
 }
@@ -174,7 +180,6 @@ static void turn(struct worker *worker, bool *pending)
 int worker_run(const struct heritage *heritage)
 {
     static struct worker worker; /* too large for a stack, one a process */
-    bool pending = false;
     int result;
 
     if (!heritage_bind(heritage))
@@ -189,7 +194,7 @@ int worker_run(const struct heritage *heritage)
     }
     tell_master(&worker, SCOREBOARD_SERVING);
     while (!http_server_drained(&worker.server))
-        turn(&worker, &pending);
+        turn(&worker);
     log_debug("drained");
     return EXIT_SUCCESS;
 }
