@@ -259,7 +259,8 @@ static int prepare_all(struct ledger *ledger)
                      &ledger->update_event);
     if (rc == SQLITE_OK)
         rc = prepare(ledger->db,
-                     "SELECT e.entries, e.capacity, e.available, e.sold, e.owed, n.id, n.available"
+                     "SELECT e.entries, e.capacity, e.available, e.sold, e.owed, n.id, "
+                     "n.available, n.time_us"
                      " FROM events e LEFT JOIN entries n ON n.id = (SELECT max(id) FROM entries"
                      " WHERE id BETWEEN ?1 * 10000000000000 AND ?1 * 10000000000000 +"
                      " 9999999999999) WHERE e.event = ?1",
