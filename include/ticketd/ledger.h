@@ -149,5 +149,8 @@ struct ledger_ops {
 
 /* sqlite:PATH */
 extern const struct ledger_ops ledger_sqlite_ops;
+/* memory: what it holds ends with the tree.  The newest million or so of an event's entries are
+ * found; keys and steps of the clock are not kept. */
+extern const struct ledger_ops ledger_memory_ops;
 
 #endif

@@ -20,6 +20,7 @@ enum {
 };
 
 static const char sqlite_scheme[] = "sqlite:";
+static const char memory_url[] = "memory:";
 static const char default_folder[] = "var";
 static const char default_name[] = "ledger.db";
 
@@ -63,6 +64,10 @@ int ledger_place_find(const char *url, struct ledger_place *ret_place, char *err
     const char *path = url + sizeof(sqlite_scheme) - 1;
     bool fits;
 
+    if (strcmp(url, memory_url) == 0) {
+        *ret_place = (struct ledger_place){.ops = &ledger_memory_ops};
+        return 0;
+    }
     if (strncmp(url, sqlite_scheme, sizeof(sqlite_scheme) - 1) != 0)
         return refuse(url, "is not allowed: sqlite:PATH, sqlite: or memory:", error, error_size);
     fits =

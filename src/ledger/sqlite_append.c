@@ -11,32 +11,23 @@ enum {
     FAULTS_BEFORE_RECONNECT = 3,
 };
 
-/* Binding a prepared statement's own parameters cannot fail. */
-static int insert_entry(struct ledger *ledger, const struct ledger_entry *entry)
+static int run(sqlite3_stmt *statement)
 {
-    sqlite3_stmt *insert = ledger->insert_entry;
-
-    sqlite3_bind_int64(insert, 1, entry->event * SCHEMA_EVENT_STRIDE + (int64_t)entry->sequence);
-    sqlite3_bind_int(insert, 2, entry->kind);
-    sqlite3_bind_int(insert, 3, entry->quantity);
-    sqlite3_bind_int64(insert, 4, entry->available);
-    sqlite3_bind_int64(insert, 5, entry->time_us);
-    if (entry->kind == LEDGER_SALE)
-        sqlite3_bind_int64(insert, 6, (int64_t)entry->token);
-    else
-        sqlite3_bind_null(insert, 6);
-    if (entry->kind == LEDGER_DUPLICATE)
-        sqlite3_bind_int64(insert, 7, (int64_t)entry->origin);
-    else
-        sqlite3_bind_null(insert, 7);
-    if (ledger_key_is_none(&entry->key))
-        sqlite3_bind_null(insert, 8);
-    else
-        sqlite3_bind_blob(insert, 8, &entry->key, sizeof(entry->key), SQLITE_STATIC);
-    (void)sqlite3_step(insert);
-    return sqlite3_reset(insert);
+    (void)sqlite3_step(statement);
+    return sqlite3_reset(statement);
 }
 
+static int insert_entries(struct ledger *ledger, const struct ledger_entry *entries, size_t count)
+{
+    int rc;
+
+    ledger->rows = (struct batch_rows){.entries = entries, .count = count};
+    rc = run(ledger->insert_batch);
+    ledger->rows = (struct batch_rows){0};
+    return rc;
+}
+
+/* Binding a prepared statement's own parameters cannot fail. */
 static int update_event(struct ledger *ledger, uint32_t event, const struct ledger_totals *totals)
 {
     sqlite3_stmt *update = ledger->update_event;
@@ -47,8 +38,7 @@ static int update_event(struct ledger *ledger, uint32_t event, const struct ledg
     sqlite3_bind_int64(update, 4, totals->available);
     sqlite3_bind_int64(update, 5, totals->sold);
     sqlite3_bind_int64(update, 6, totals->owed);
-    (void)sqlite3_step(update);
-    return sqlite3_reset(update);
+    return run(update);
 }
 
 static int add_event(struct ledger *ledger, const char *id)
@@ -123,7 +113,7 @@ struct batch {
 
 static int write_batch(struct ledger *ledger, const struct batch *batch)
 {
-    int rc = sqlite3_exec(ledger->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    int rc = run(ledger->begin);
 
     if (rc == SQLITE_OK && batch->rewind)
         rc = rewind_file(ledger, batch->acknowledged);
@@ -131,13 +121,13 @@ static int write_batch(struct ledger *ledger, const struct batch *batch)
         rc = add_event(ledger, batch->new_event);
     if (rc == SQLITE_OK && batch->step)
         rc = add_clock_step(ledger, batch->step);
-    for (size_t i = 0; rc == SQLITE_OK && i < batch->count; i++)
-        rc = insert_entry(ledger, &batch->entries[i]);
+    if (rc == SQLITE_OK && batch->count > 0)
+        rc = insert_entries(ledger, batch->entries, batch->count);
     for (uint32_t i = 0; rc == SQLITE_OK && i < ledger->tails.touched_count; i++)
         rc = update_event(ledger, ledger->tails.touched[i],
                           &ledger->tails.of[ledger->tails.touched[i]].draft);
     if (rc == SQLITE_OK)
-        rc = sqlite3_exec(ledger->db, "COMMIT", NULL, NULL, NULL);
+        rc = run(ledger->commit);
     return rc;
 }
 

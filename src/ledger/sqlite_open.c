@@ -245,21 +245,37 @@ static int prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret_statement)
     return sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL);
 }
 
-static int prepare_all(struct ledger *ledger)
+/* OR FAIL: without it SQLite keeps what it needs to take back this statement alone; a batch that
+ * fails is taken back with its transaction. */
+static int prepare_writer(struct ledger *ledger)
 {
-    int rc = prepare(ledger->db,
-                     "INSERT INTO entries (id, kind, quantity, available, time_us, token, origin,"
-                     " key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                     &ledger->insert_entry);
+    int rc = batch_register(ledger->db, &ledger->rows);
 
+    if (rc == SQLITE_OK)
+        rc = prepare(ledger->db, "BEGIN IMMEDIATE", &ledger->begin);
+    if (rc == SQLITE_OK)
+        rc = prepare(ledger->db,
+                     "INSERT OR FAIL INTO entries (" BATCH_COLUMNS ") SELECT " BATCH_COLUMNS
+                     " FROM " BATCH_TABLE,
+                     &ledger->insert_batch);
     if (rc == SQLITE_OK)
         rc = prepare(ledger->db,
                      "UPDATE events SET entries = ?2, capacity = ?3, available = ?4, sold = ?5,"
                      " owed = ?6 WHERE event = ?1",
                      &ledger->update_event);
     if (rc == SQLITE_OK)
+        rc = prepare(ledger->db, "COMMIT", &ledger->commit);
+    return rc;
+}
+
+static int prepare_all(struct ledger *ledger)
+{
+    int rc = ledger->writer ? prepare_writer(ledger) : SQLITE_OK;
+
+    if (rc == SQLITE_OK)
         rc = prepare(ledger->db,
-                     "SELECT e.entries, e.capacity, e.available, e.sold, e.owed, n.id, n.available"
+                     "SELECT e.entries, e.capacity, e.available, e.sold, e.owed, n.id, n.available,"
+                     " n.time_us"
                      " FROM events e LEFT JOIN entries n ON n.id = (SELECT max(id) FROM entries"
                      " WHERE id BETWEEN ?1 * 10000000000000 AND ?1 * 10000000000000 +"
                      " 9999999999999) WHERE e.event = ?1",
@@ -329,14 +345,21 @@ int store_connect(struct ledger *ledger, bool create)
     return r;
 }
 
+static void finalize(sqlite3_stmt **statement)
+{
+    (void)sqlite3_finalize(*statement);
+    *statement = NULL;
+}
+
 void store_disconnect(struct ledger *ledger, bool checkpoint)
 {
     checkpointer_deinit(&ledger->checkpointer);
-    (void)sqlite3_finalize(ledger->insert_entry);
-    (void)sqlite3_finalize(ledger->update_event);
-    (void)sqlite3_finalize(ledger->last_entry);
-    (void)sqlite3_finalize(ledger->find_entry);
-    ledger->insert_entry = ledger->update_event = ledger->last_entry = ledger->find_entry = NULL;
+    finalize(&ledger->begin);
+    finalize(&ledger->insert_batch);
+    finalize(&ledger->update_event);
+    finalize(&ledger->commit);
+    finalize(&ledger->last_entry);
+    finalize(&ledger->find_entry);
     if (ledger->db && checkpoint)
         (void)sqlite3_db_config(ledger->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     (void)sqlite3_close(ledger->db);

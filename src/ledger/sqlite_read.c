@@ -25,6 +25,7 @@ int store_read_totals(struct ledger *ledger, uint32_t event, struct ledger_total
         totals.available = sqlite3_column_int64(last, 2);
         totals.sold = sqlite3_column_int64(last, 3);
         totals.owed = sqlite3_column_int64(last, 4);
+        totals.time_us = sqlite3_column_int64(last, 7);
         agrees = sqlite3_column_type(last, 5) != SQLITE_NULL &&
                  sqlite3_column_int64(last, 5) ==
                      event * SCHEMA_EVENT_STRIDE + (int64_t)totals.entries - 1 &&

@@ -12,6 +12,7 @@
 
 #include <sqlite3.h>
 
+#include "ledger/sqlite_batch.h"
 #include "ledger/sqlite_checkpoint.h"
 #include "ledger/tail.h"
 #include "ticketd/ledger.h"
@@ -27,11 +28,13 @@ struct ledger {
 
     /* The connection; replaced as a whole when it does not recover. */
     sqlite3 *db;
-    sqlite3_stmt *insert_entry, *update_event, *last_entry, *find_entry;
+    sqlite3_stmt *begin, *insert_batch, *update_event, *commit; /* writer only */
+    sqlite3_stmt *last_entry, *find_entry;
 
     /* Writer only. */
     struct ledger_tails tails;
-    unsigned faults; /* appends that failed in a row; after one nothing cached is believed */
+    struct batch_rows rows; /* what the statement insert_batch inserts */
+    unsigned faults;        /* appends that failed in a row; after one nothing cached is believed */
 
     struct checkpointer checkpointer;
     char error[LEDGER_ERROR_MAX];

@@ -49,6 +49,7 @@ static bool add_up(struct ledger_totals *totals, const struct ledger_entry *entr
     if (entry->sequence != totals->entries || entry->sequence > LEDGER_SEQUENCE_MAX)
         return false;
     totals->entries++;
+    totals->time_us = entry->time_us;
     totals->available -= entry->quantity;
     switch (entry->kind) {
     case LEDGER_SALE:

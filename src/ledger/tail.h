@@ -23,6 +23,7 @@ struct ledger_totals {
     int64_t available;
     int64_t sold;
     int64_t owed;
+    int64_t time_us; /* of the last one */
 };
 
 struct ledger_tail {

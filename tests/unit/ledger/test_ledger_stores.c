@@ -40,6 +40,11 @@ static int set_up_sqlite(void **state)
     return set_up(state, &ledger_sqlite_ops);
 }
 
+static int set_up_memory(void **state)
+{
+    return set_up(state, &ledger_memory_ops);
+}
+
 static int tear_down(void **state)
 {
     struct store *store = *state;
@@ -257,8 +262,9 @@ static void test_each_entry(void **state)
 int main(void)
 {
 #define CASE(test)                                                                                 \
+    {#test ", sqlite", test, set_up_sqlite, tear_down, NULL},                                      \
     {                                                                                              \
-#test ", sqlite", test, set_up_sqlite, tear_down, NULL                                     \
+#test ", memory", test, set_up_memory, tear_down, NULL                                     \
     }
     const struct CMUnitTest tests[] = {
         CASE(test_round_trip),

@@ -70,6 +70,19 @@ static void test_paths(void **state)
     assert_string_equal(must_find("sqlite::memory:").location, expected);
 }
 
+/* What is kept in memory has no place in the file system, and nothing is made for it. */
+static void test_memory(void **state)
+{
+    struct ledger_place place = must_find("memory:");
+    char error[512] = "";
+
+    (void)state;
+    assert_ptr_equal(place.ops, &ledger_memory_ops);
+    assert_string_equal(place.location, "");
+    assert_false(place.durable);
+    assert_int_equal(ledger_place_prepare(&place, error, sizeof(error)), 0);
+}
+
 /* Without a path the ledger is in the folder that systemd names first, else in ./var. */
 static void test_default_path(void **state)
 {
@@ -157,8 +170,8 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        CASE(test_paths),    CASE(test_default_path), CASE(test_refused),
-        CASE(test_too_long), CASE(test_prepare),
+        CASE(test_paths),   CASE(test_memory),   CASE(test_default_path),
+        CASE(test_refused), CASE(test_too_long), CASE(test_prepare),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
