@@ -69,6 +69,7 @@ struct stock_entry {
 /* What a seller says of itself. */
 struct stock_sale {
     uint32_t quantity;     /* 1 … STOCK_QUANTITY_MAX */
+    bool waits;            /* for the outcome; false: it has been told already */
     uint32_t cookie;       /* comes back with the outcome */
     uint64_t token;        /* random part of the order's id */
     struct ledger_key key; /* all zero: none */

@@ -141,6 +141,7 @@ static void sell(struct vacancy_local *local, struct parked *cell)
 {
     struct stock_sale sale = {
         .quantity = cell->quantity,
+        .waits = true,
         .cookie = parked_cookie(&local->parked, cell),
         .token = token_next(&local->tokens),
         .key = cell->key,

@@ -101,7 +101,7 @@ int stock_sell(struct stock *stock, uint32_t place, uint32_t event, const struct
     struct filling filling = {
         .quantity = (int32_t)sale->quantity,
         .kind = LEDGER_SALE,
-        .place = place,
+        .place = sale->waits ? place : STOCK_PLACE_KEEPER, /* which waits for nothing */
         .cookie = sale->cookie,
         .token = sale->token,
         .key = &sale->key,
