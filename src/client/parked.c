@@ -20,9 +20,6 @@ int parked_init(struct parked_table *table, uint32_t cell_count)
         parked_deinit(table);
         return -ENOMEM;
     }
-    /* the first one on top, so that a worker with little to do touches little memory */
-    for (uint32_t i = cell_count; i-- > 0;)
-        LIST_INSERT_HEAD(&table->free, &table->cells[i], by_key);
     return 0;
 }
 
@@ -69,9 +66,12 @@ struct parked *parked_take(struct parked_table *table, struct vacancy_call *call
 {
     struct parked *cell = LIST_FIRST(&table->free);
 
-    if (cell == NULL)
+    if (cell != NULL)
+        LIST_REMOVE(cell, by_key);
+    else if (table->fresh < table->cell_count)
+        cell = &table->cells[table->fresh++];
+    else
         return NULL;
-    LIST_REMOVE(cell, by_key);
     ++table->used;
     *cell = (struct parked){.call = call, .kind = PARKED_JUDGED, .key = *key};
     if (!ledger_key_is_none(key))

@@ -47,6 +47,7 @@ struct parked_table {
     struct parked *cells;
     uint32_t cell_count;
     uint32_t used;
+    uint32_t fresh; /* the first of those that were never used, which cost no memory yet */
     struct parked_list free;
     struct parked_list *chains; /* by key */
     uint32_t chain_mask;

@@ -157,8 +157,18 @@ static int tell_time(struct keeper *keeper)
     return result;
 }
 
-/* Whether any event has an entry to take: a look that takes nothing. */
-static bool has_entries(const struct keeper *keeper)
+bool keeper_has_work(const struct keeper *keeper)
+{
+    if (keeper->failed || keeper_link_restock_waits(stock_of(keeper)))
+        return true;
+    for (uint32_t i = 0; i < keeper->event_count; ++i)
+        if (journal_has_entry(stock_of(keeper), i, keeper->events[i].next))
+            return true;
+    return false;
+}
+
+/* Whether any event has a slot that is taken, stamped or not. */
+static bool has_taken_slots(const struct keeper *keeper)
 {
     for (uint32_t i = 0; i < keeper->event_count; ++i)
         if (journal_end(stock_of(keeper), i) != keeper->events[i].next)
@@ -166,18 +176,16 @@ static bool has_entries(const struct keeper *keeper)
     return false;
 }
 
-static int collect(struct keeper *keeper, struct keeper_stall *ret_stall, bool *ret_stalled)
+static int collect(struct keeper *keeper, struct keeper_stall *ret_stall)
 {
     keeper->count = 0;
-    *ret_stalled = false;
     batch_keys_clear(&keeper->keys);
     for (uint32_t i = 0; i < keeper->event_count; ++i) {
         uint32_t index = (keeper->first_event + i) % keeper->event_count;
         int answer = collect_event(keeper, index);
         if (answer < 0)
             return answer;
-        if (answer == JOURNAL_STALLED && !*ret_stalled) {
-            *ret_stalled = true;
+        if (answer == JOURNAL_STALLED && ret_stall->event == UINT32_MAX) {
             ret_stall->event = index;
             ret_stall->sequence = keeper->events[index].draft_next;
         }
@@ -356,26 +364,27 @@ static bool restock(struct keeper *keeper)
 
 int keeper_turn(struct keeper *keeper, struct keeper_stall *ret_stall)
 {
-    bool stalled = false, gave;
+    bool gave;
     int result;
 
+    ret_stall->event = UINT32_MAX;
     if (keeper->failed)
         return write_batch(keeper);
     if (keeper_link_restock_asked(stock_of(keeper)))
         keeper->looks_for_restocks = true;
     gave = restock(keeper);
     gave |= give_back(keeper);
-    if (!gave && !has_entries(keeper)) {
+    if (!gave && !has_taken_slots(keeper)) {
         (void)keys_forget(stock_of(keeper), (uint32_t)keeper->options.ttl_s, KEEPER_FORGET_MAX);
         return KEEPER_TURN_IDLE;
     }
     if (tell_time(keeper) != 0)
         return KEEPER_TURN_FAULT;
-    result = collect(keeper, ret_stall, &stalled);
+    result = collect(keeper, ret_stall);
     if (result < 0)
         return result;
     if (keeper->count == 0)
-        return stalled ? KEEPER_TURN_STALLED : KEEPER_TURN_IDLE;
+        return ret_stall->event != UINT32_MAX ? KEEPER_TURN_STALLED : KEEPER_TURN_IDLE;
     (void)keys_forget(stock_of(keeper), (uint32_t)keeper->options.ttl_s, KEEPER_FORGET_MAX);
     return write_batch(keeper);
 }

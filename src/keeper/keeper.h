@@ -87,17 +87,18 @@ void keeper_close(struct keeper *keeper);
 enum keeper_turn {
     KEEPER_TURN_DONE = 0, /* something was done: call again */
     KEEPER_TURN_IDLE,     /* there is nothing to do */
-    KEEPER_TURN_STALLED,  /* nothing to do: an entry that is taken is not stamped; see ret_… */
+    KEEPER_TURN_STALLED,  /* nothing can be done before a slot that is taken is stamped */
     KEEPER_TURN_FAULT,    /* the ledger cannot be written; the same batch is kept, call again */
 };
 
-/* Which entry KEEPER_TURN_STALLED means. */
+/* An entry whose slot is taken and not stamped yet; event UINT32_MAX: none. */
 struct keeper_stall {
     uint32_t event;
     uint64_t sequence;
 };
 
-/* One step.  Also a negated errno: the ledger contradicts the journal, nothing can be done. */
+/* One step; *ret_stall is set whatever it returns, since other events may go on.  Also a negated
+ * errno: the ledger contradicts the journal, nothing can be done. */
 int keeper_turn(struct keeper *keeper, struct keeper_stall *ret_stall);
 
 /* For keeper_open: publishes where draft_next is ahead of next, and wakes who waits for that. */
@@ -107,6 +108,9 @@ void keeper_publish(struct keeper *keeper);
  * into the index, its restock ended, its outcome sent. */
 void keeper_settle(struct keeper *keeper, const struct ledger_entry *entry,
                    const struct keeper_pending *pending);
+
+/* Whether a turn would do something: a look that takes nothing. */
+bool keeper_has_work(const struct keeper *keeper);
 
 /* One line about the last fault. */
 const char *keeper_error(const struct keeper *keeper);

@@ -30,9 +30,10 @@ struct keeper_loop {
     struct keeper *keeper;
     struct stock *stock;
     struct sleeper sleeper;
-    unsigned faults; /* in a row */
-    unsigned stalled_ms;
-    struct keeper_stall stall; /* since stalled_ms */
+    unsigned faults;           /* in a row */
+    struct keeper_stall stall; /* event UINT32_MAX: none */
+    uint64_t stalled_ms;       /* for how long, as far as this process was awake to see */
+    uint64_t stall_seen_ms;    /* when it was last looked at */
     bool told_stall;
 };
 
@@ -43,17 +44,14 @@ static void beat(struct keeper_loop *loop)
 
 /* Sleeps, unless there is something to do after all.  What was done before this must be visible to
  * who looks at the flag: see keeper_link_sleep. */
-static int look_and_sleep(struct keeper_loop *loop, int most_ms, struct keeper_stall *ret_stall)
+static void look_and_sleep(struct keeper_loop *loop, int most_ms)
 {
     _Atomic uint32_t *asleep = &loop->stock->segment->keeper.asleep;
-    int result;
 
     keeper_link_sleep(asleep);
-    result = keeper_turn(loop->keeper, ret_stall);
-    if (result == KEEPER_TURN_IDLE || result == KEEPER_TURN_STALLED)
+    if (!keeper_has_work(loop->keeper))
         sleeper_wait(&loop->sleeper, most_ms);
     keeper_link_awake(asleep);
-    return result;
 }
 
 /* Leaves the workers that are in the middle of a turn the time to end it: a batch costs nearly the
@@ -80,26 +78,35 @@ static void on_idle(struct keeper_loop *loop)
     keeper_link_end_io(io);
 }
 
-static void end_stall(struct keeper_loop *loop)
+static void begin_stall(struct keeper_loop *loop, const struct keeper_stall *stall)
 {
-    loop->stalled_ms = 0;
     if (loop->told_stall)
         keeper_link_stalled(loop->stock, UINT32_MAX, 0);
     loop->told_stall = false;
+    loop->stall = *stall;
+    loop->stalled_ms = 0;
+    loop->stall_seen_ms = clock_monotonic_ms();
 }
 
-/* Time is counted as this process sees it pass, so that a pause of the whole machine is no stall.
- */
-static void on_stall(struct keeper_loop *loop, const struct keeper_stall *stall)
+/* Looks after every turn whether the journal of an event stands still.  A pause of the whole
+ * machine is no stall: nobody could have gone on. */
+static void watch_stall(struct keeper_loop *loop, const struct keeper_stall *stall)
 {
-    if (loop->stalled_ms == 0 || stall->event != loop->stall.event ||
-        stall->sequence != loop->stall.sequence)
-        end_stall(loop);
-    loop->stall = *stall;
-    loop->stalled_ms += STALL_LOOK_MS;
+    uint64_t now_ms, slept_ms;
+
+    if (stall->event == UINT32_MAX && loop->stall.event == UINT32_MAX)
+        return;
+    if (stall->event != loop->stall.event || stall->sequence != loop->stall.sequence) {
+        begin_stall(loop, stall);
+        return;
+    }
+    now_ms = clock_monotonic_ms();
+    slept_ms = now_ms - loop->stall_seen_ms;
+    loop->stalled_ms += slept_ms < 2 * STALL_LOOK_MS ? slept_ms : 2 * STALL_LOOK_MS;
+    loop->stall_seen_ms = now_ms;
     if (loop->stalled_ms < STALL_MAX_MS)
         return;
-    loop->stalled_ms = STALL_LOOK_MS; /* told again, if it goes on */
+    loop->stalled_ms = 0; /* told again, if it goes on */
     loop->told_stall = true;
     keeper_link_stalled(loop->stock, stall->event, stall->sequence);
     heritage_ring_master(loop->heritage);
@@ -146,19 +153,15 @@ static int serve(struct keeper_loop *loop)
             continue;
         }
         end_fault(loop);
-        if (result == KEEPER_TURN_IDLE || result == KEEPER_TURN_DONE)
-            end_stall(loop);
+        watch_stall(loop, &stall);
         if (result == KEEPER_TURN_IDLE && loop->sleeper.told_to_end)
             return 0;
         if (result == KEEPER_TURN_IDLE)
             on_idle(loop);
-        if (result == KEEPER_TURN_STALLED)
-            on_stall(loop, &stall);
         if (result == KEEPER_TURN_DONE)
             await_turn(loop);
         else
-            (void)look_and_sleep(loop, result == KEEPER_TURN_STALLED ? STALL_LOOK_MS : IDLE_MS,
-                                 &stall);
+            look_and_sleep(loop, result == KEEPER_TURN_STALLED ? STALL_LOOK_MS : IDLE_MS);
     }
 }
 
@@ -207,7 +210,8 @@ int keeper_run(const struct heritage *heritage)
 {
     static struct keeper keeper; /* too large for a stack, one a process */
     struct stock stock = heritage->stock;
-    struct keeper_loop loop = {.heritage = heritage, .keeper = &keeper, .stock = &stock};
+    struct keeper_loop loop = {
+        .heritage = heritage, .keeper = &keeper, .stock = &stock, .stall = {.event = UINT32_MAX}};
 
     if (!heritage_bind(heritage))
         return EXIT_FAILURE;

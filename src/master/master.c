@@ -440,8 +440,10 @@ static void finish_restart(struct master *master)
     pool_restart(&master->pool);
 }
 
-static void on_keeper_reaped(struct master *master)
+static void on_keeper_reaped(struct master *master, int status)
 {
+    if (master->ending == ENDING_STOP && status != 0)
+        master->exit_status = EXIT_FAILURE; /* it has said what is not in the ledger */
     keeper_set_state(&master->owner.stock, KEEPER_ABSENT);
     atomic_store_explicit(&master->owner.stock.segment->keeper.io_since_ms, 0,
                           memory_order_relaxed);
@@ -459,7 +461,7 @@ static void reap(struct master *master)
         if (pool_reaped(&master->pool, pid, status, now_ms))
             continue;
         if (single_reaped(&master->keeper, pid, status, now_ms)) {
-            on_keeper_reaped(master);
+            on_keeper_reaped(master, status);
             continue;
         }
         if (single_reaped(&master->reader, pid, status, now_ms))

@@ -196,6 +196,11 @@ void journal_read(const struct stock *stock, uint32_t event, uint64_t sequence,
     memcpy(&ret_entry->key, key, sizeof(key));
 }
 
+bool journal_has_entry(const struct stock *stock, uint32_t event, uint64_t sequence)
+{
+    return segment_is_stamped(segment_slot(stock, event, (uint32_t)sequence), (uint32_t)sequence);
+}
+
 int journal_take(struct stock *stock, uint32_t event, uint64_t sequence,
                  struct journal_entry *ret_entry)
 {

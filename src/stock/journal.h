@@ -37,6 +37,9 @@ struct journal_entry {
 int journal_take(struct stock *stock, uint32_t event, uint64_t sequence,
                  struct journal_entry *ret_entry);
 
+/* Whether there is a stamped entry of that sequence, to be taken. */
+bool journal_has_entry(const struct stock *stock, uint32_t event, uint64_t sequence);
+
 /* Reads an entry again that was taken before; it must not have been published. */
 void journal_read(const struct stock *stock, uint32_t event, uint64_t sequence,
                   struct journal_entry *ret_entry);

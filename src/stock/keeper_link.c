@@ -210,6 +210,11 @@ void keeper_link_restock_is_done(struct stock *stock, uint64_t token)
     }
 }
 
+bool keeper_link_restock_waits(const struct stock *stock)
+{
+    return atomic_load_explicit(&stock->segment->keeper.restock_asked, memory_order_relaxed) != 0;
+}
+
 bool keeper_link_restock_asked(struct stock *stock)
 {
     _Atomic uint32_t *asked = &stock->segment->keeper.restock_asked;

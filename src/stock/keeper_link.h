@@ -128,7 +128,8 @@ void keeper_link_restock_is_done(struct stock *stock, uint64_t token);
  * asked after the keeper has said that it sleeps, so that no bell is lost. */
 bool keeper_link_bell_is_owed(const struct stock *stock);
 
-/* Whether one was asked for since the last call. */
+/* Whether one was asked for since the last call of _asked. */
+bool keeper_link_restock_waits(const struct stock *stock);
 bool keeper_link_restock_asked(struct stock *stock);
 
 /* Sends an outcome to its waiter, if that one still lives.  false: its queue is full, which its
