@@ -1,12 +1,13 @@
 /* The protocol of the stock, for the model checker Spin: sell, stamp, withdraw, die, repair, keep,
- * return, restock.  One event.  `run`, beside this file, says which configurations are checked, and that
- * each mistake named BUG_... below is found.
+ * return, restock.  One event.  `run`, beside this file, says which configurations are checked, and
+ * that each mistake named BUG_... below is found.
  *
  * Granularity.  One transition is one access to shared memory, or one transaction of the ledger.
  * The word (sequence, available), an intent and a slot's state (stamp, claim) are one access each,
- * since each is one 64-bit word in the segment.  Beside each access stands the alternative that the process dies
- * instead of making it.  The fields of an entry are one access together, unless FINE is set: they
- * are written by one process and read by others only after the stamp, which is asserted.
+ * since each is one 64-bit word in the segment.  Beside each access stands the alternative that the
+ * process dies instead of making it.  The fields of an entry are one access together, unless FINE
+ * is set: they are written by one process and read by others only after the stamp, which is
+ * asserted.  A completion is one access too: its ring's index publishes it.
  *
  * Memory is sequentially consistent here; the memory orders are not what this model is about.
  * Nor are wake-ups: who waits sees a change at once.  Nor is a death of the master, which ends all.
@@ -100,7 +101,7 @@ byte intent_q[PLACES];
 #endif
 
 /* What the keeper is about to give: the kind of its next entry, for who completes it. */
-byte draft;
+byte draft;             /* kept only where there are two kinds */
 
 #if RESTOCKS
 /* The cell by which restocks are asked for: the token of one that is ready, or 0: free.  Whoever
@@ -120,7 +121,7 @@ byte box_s[WORKERS], box[WORKERS];
 #endif
 #define SOLD      1
 #define DUPLICATE 2
-#define GONE      3     /* void or a return: nobody waits for it */
+#define GONE      3     /* nobody waits for it: void, withdrawn, a return, a restock */
 
 #if KEYS
 bit table;              /* the key index holds the key */
@@ -657,10 +658,17 @@ give:
 	/* All that is owed, or one ticket more, by an entry of the keeper's own. */
 #ifdef BUG_RESTOCK_LOOK_LATE
 	look_for_restock(word_s);
-	if :: asked == 0 -> kind = 0; goto loop :: else fi;
+	if
+	:: atomic { asked == 0 -> kind = 0; goto loop }
+	:: else
+	fi;
 #endif
 #ifdef BUG_RESTOCK_FREE_BEFORE_SWAP
-	if :: atomic { kind > RESTOCK -> FREE_CELL } :: kind <= RESTOCK KDIES fi;
+	if
+	:: atomic { kind > RESTOCK -> FREE_CELL }
+	:: kind <= RESTOCK
+	KDIES
+	fi;
 #endif
 #if RESTOCKS && !defined(BUG_DRAFT_AFTER_SWAP)
 	if :: atomic { draft = kind } KDIES fi;
@@ -706,7 +714,11 @@ again:
 	if :: atomic { MAY_FILL(s, INFLIGHT); publish_entry(s, BYOWNER) } KDIES_HOLDING fi;
 #if RESTOCKS && !defined(BUG_RESTOCK_FREE_BEFORE_SWAP)
 	/* Before anything is consumed again: so while the cell asks, its entry is in the ring. */
-	if :: atomic { kind > RESTOCK -> FREE_CELL } :: kind <= RESTOCK KDIES fi;
+	if
+	:: atomic { kind > RESTOCK -> FREE_CELL }
+	:: kind <= RESTOCK
+	KDIES
+	fi;
 #endif
 	if
 	:: atomic { forget_intent(KEEPER);
