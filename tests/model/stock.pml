@@ -1,12 +1,13 @@
 /* The protocol of the stock, for the model checker Spin: sell, stamp, withdraw, die, repair, keep,
- * return.  One event.  `run`, beside this file, says which configurations are checked, and that
- * each mistake named BUG_... below is found.
+ * return, restock.  One event.  `run`, beside this file, says which configurations are checked, and
+ * that each mistake named BUG_... below is found.
  *
  * Granularity.  One transition is one access to shared memory, or one transaction of the ledger.
- * The word (sequence, available), an intent and a claim are one access each, since each is one
- * 64-bit word in the segment.  Beside each access stands the alternative that the process dies
- * instead of making it.  The fields of an entry are one access together, unless FINE is set: they
- * are written by one process and read by others only after the stamp, which is asserted.
+ * The word (sequence, available), an intent and a slot's state (stamp, claim) are one access each,
+ * since each is one 64-bit word in the segment.  Beside each access stands the alternative that the
+ * process dies instead of making it.  The fields of an entry are one access together, unless FINE
+ * is set: they are written by one process and read by others only after the stamp, which is
+ * asserted.  A completion is one access too: its ring's index publishes it.
  *
  * Memory is sequentially consistent here; the memory orders are not what this model is about.
  * Nor are wake-ups: who waits sees a change at once.  Nor is a death of the master, which ends all.
@@ -41,8 +42,8 @@
 #ifndef WITHDRAWALS
 #define WITHDRAWALS 1   /* 1: any parked request may reach its deadline at any time */
 #endif
-#ifndef OUTCOMES
-#define OUTCOMES 0      /* 0: a worker learns the outcome from the ledger; 1: by its completion ring */
+#ifndef RESTOCKS
+#define RESTOCKS 0      /* requests for one ticket more, one after the other */
 #endif
 #ifndef QUANTITY_MAX
 #define QUANTITY_MAX 2
@@ -72,7 +73,6 @@ byte durable;           /* published: all sequences before it are in the ledger 
 
 /* The ring.  A quantity is signed and biased, so that a return can be told. */
 #define BIAS 8
-byte stamp[RING];
 byte f_quantity[RING], f_before[RING], f_kind[RING], f_owner[RING];
 
 /* Kinds. */
@@ -80,16 +80,17 @@ byte f_quantity[RING], f_before[RING], f_kind[RING], f_owner[RING];
 #define KEYED  1        /* a sale with the key */
 #define RETURN 2
 #define VOID   3
+#define RESTOCK 4       /* RESTOCK + n is the restock with token n, the first being 1 */
 
-/* The claim of an entry: whose it is, and who has decided about it. */
-byte claim_s[RING], claim[RING];
+/* The state of a slot, one word: of which sequence it is, and who has decided about that entry. */
+byte stamp[RING], claim[RING];
 #define OPEN      0
 #define TAKEN     1     /* by the keeper: it will be in the ledger as what it is */
 #define WITHDRAWN 2     /* by its worker: it will be in the ledger as void */
-#if defined(BUG_CLAIM_WITHOUT_SEQUENCE) || defined(BUG_CLAIM_NOT_RESET)
-#define CLAIM_OPEN(s) (claim[SLOT(s)] == OPEN)
+#ifdef BUG_CLAIM_WITHOUT_SEQUENCE
+#define IS_OPEN(s)   (claim[SLOT(s)] == OPEN)
 #else
-#define CLAIM_OPEN(s) (claim_s[SLOT(s)] == (s) && claim[SLOT(s)] == OPEN)
+#define IS_OPEN(s)   (STAMPED(s) && claim[SLOT(s)] == OPEN)
 #endif
 
 /* The intents: the word that a swap will expect.  intent_a == NONE: no intent. */
@@ -99,14 +100,28 @@ byte intent_s[PLACES], intent_a[PLACES];
 byte intent_q[PLACES];
 #endif
 
-#if OUTCOMES
+/* What the keeper is about to give: the kind of its next entry, for who completes it. */
+byte draft;             /* kept only where there are two kinds */
+
+#if RESTOCKS
+/* The cell by which restocks are asked for: the token of one that is ready, or 0: free.  Whoever
+ * asks has its next request ready at once. */
+byte asked = 1;
+#define FREE_CELL asked = (asked < RESTOCKS -> asked + 1 : 0)
+#else
+#define asked 0
+#endif
+
 /* Each worker's completion ring, of one cell: the outcome of its sequence. */
 byte box_s[WORKERS], box[WORKERS];
+#ifdef BUG_COMPLETION_WITHOUT_SEQUENCE
+#define COMPLETED(s) (box[w] != 0)
+#else
 #define COMPLETED(s) (box[w] != 0 && box_s[w] == s)
 #endif
 #define SOLD      1
 #define DUPLICATE 2
-#define GONE      3     /* void or a return: nobody waits for it */
+#define GONE      3     /* nobody waits for it: void, withdrawn, a return, a restock */
 
 #if KEYS
 bit table;              /* the key index holds the key */
@@ -117,7 +132,13 @@ byte indexed;           /* and covers all sequences before this one */
 
 byte ledger;            /* one past the last entry */
 byte sold, owed;        /* sums over its entries; owed = voids + duplicates - returns */
+#if RESTOCKS
+byte restocked;         /* another */
+#else
+#define restocked 0
+#endif
 bit key_sold;
+byte outcome[RING];     /* of the entries that are not yet published */
 
 /* ---- Who lives ---------------------------------------------------------------------------- */
 
@@ -147,12 +168,24 @@ byte g_phase[RING];
 byte g_waits[RING];     /* which living worker has a client waiting for this entry */
 bit g_refused[RING];    /* that client was answered 503: withdrawn */
 byte g_truth[WORKERS];  /* what the ledger says of the request that this worker has parked */
+#if RESTOCKS
+byte g_restocked;       /* swaps that restocked */
+#endif
 
 /* s is the latest sequence that occupies its slot */
 #define OCCUPIES(s) (DISTANCE(word_s, s) >= 1 && DISTANCE(word_s, s) <= RING)
 /* Only the winner of s, or the repair after it died, may write into the slot, and before the
  * stamp. */
 #define MAY_FILL(s, phase) assert(OCCUPIES(s) && g_phase[SLOT(s)] == phase)
+
+/* The state's store ends the filling. */
+inline publish_entry(s, by)
+{
+	stamp[SLOT(s)] = NEXT(s); g_phase[SLOT(s)] = by;
+#ifndef BUG_CLAIM_APART
+	claim[SLOT(s)] = OPEN
+#endif
+}
 
 inline forget_intent(place) { intent_a[place] = NONE; intent_s[place] = 0 }
 
@@ -194,17 +227,11 @@ inline nobody_waits()
 /* Success: the request is a sale, or a duplicate of one, and it is in the ledger. */
 inline answer_success()
 {
+	assert(box[w] == g_truth[w]);
 	assert(g_truth[w] == SOLD || g_truth[w] == DUPLICATE);
+	box[w] = 0; box_s[w] = 0;
 	g_truth[w] = 0
 }
-#if OUTCOMES
-inline answer_from_box()
-{
-	assert(box[w] == g_truth[w]);
-	box[w] = 0; box_s[w] = 0;
-	answer_success()
-}
-#endif
 /* 503 after a withdrawal: nothing has been sold, and (see record) nothing will be. */
 inline answer_503()
 {
@@ -276,8 +303,7 @@ look:
 	fi;
 
 #ifdef BUG_STAMP_BEFORE_FILL
-	if :: atomic { MAY_FILL(s, INFLIGHT); stamp[SLOT(s)] = NEXT(s); g_phase[SLOT(s)] = BYOWNER }
-	DIES_HOLDING fi;
+	if :: atomic { MAY_FILL(s, INFLIGHT); publish_entry(s, BYOWNER) } DIES_HOLDING fi;
 #define FILLING BYOWNER
 #define DIES_FILLING DIES_WAITING
 #else
@@ -296,52 +322,35 @@ look:
 		f_kind[SLOT(s)] = (k -> KEYED : SALE) }
 	DIES_FILLING fi;
 #endif
-#ifndef BUG_CLAIM_NOT_RESET
-	if :: atomic { MAY_FILL(s, FILLING); claim_s[SLOT(s)] = s; claim[SLOT(s)] = OPEN }
-	DIES_FILLING fi;
-#endif
 
 #ifdef BUG_CLEAR_BEFORE_STAMP
 	if :: atomic { forget_intent(w) } DIES_HOLDING fi;
 #endif
 #ifndef BUG_STAMP_BEFORE_FILL
-	if :: atomic { MAY_FILL(s, INFLIGHT); stamp[SLOT(s)] = NEXT(s); g_phase[SLOT(s)] = BYOWNER;
-		a = 0; q = 0; k = 0; known = 0 }
+	if :: atomic { MAY_FILL(s, INFLIGHT); publish_entry(s, BYOWNER); a = 0; q = 0; k = 0; known = 0 }
 	DIES_HOLDING fi;
+#endif
+#ifdef BUG_CLAIM_APART
+	if :: atomic { claim[SLOT(s)] = OPEN } DIES_WAITING fi;
 #endif
 	if :: atomic { a = 0; q = 0; k = 0; known = 0; forget_intent(w) } DIES_WAITING fi;
 
 	/* Parked.  A swap that fails changes nothing, so it is no transition of its own. */
 	if
-#if OUTCOMES
-	:: atomic { COMPLETED(s) -> answer_from_box(); ANSWERED }
-#endif
-	:: atomic { BEFORE(s, durable) -> skip }
+	:: atomic { COMPLETED(s) -> answer_success(); ANSWERED }
 #if WITHDRAWALS
 #ifdef BUG_WITHDRAW_BY_STORE
 	/* looks, and then stores */
-	:: atomic { CLAIM_OPEN(s) -> skip };
+	:: atomic { IS_OPEN(s) -> skip };
 		if
-		:: atomic { claim[SLOT(s)] = WITHDRAWN; answer_503(); ANSWERED }
+		:: atomic { stamp[SLOT(s)] = NEXT(s); claim[SLOT(s)] = WITHDRAWN;
+			answer_503(); ANSWERED }
 		DIES_WAITING
 		fi
 #else
-	:: atomic { CLAIM_OPEN(s) -> claim[SLOT(s)] = WITHDRAWN; answer_503(); ANSWERED }
+	:: atomic { IS_OPEN(s) -> claim[SLOT(s)] = WITHDRAWN; answer_503(); ANSWERED }
 #endif
 #endif
-	DIES_WAITING
-	fi;
-#if OUTCOMES
-	/* Durable: the outcome was placed before, or a keeper died and placed none. */
-	if
-	:: atomic { COMPLETED(s) -> answer_from_box(); ANSWERED }
-	:: atomic { !COMPLETED(s) -> skip }
-	DIES_WAITING
-	fi;
-#endif
-	/* The ledger is asked for the order. */
-	if
-	:: atomic { answer_success(); ANSWERED }
 	DIES_WAITING
 	fi;
 too_few:
@@ -380,7 +389,7 @@ end:	skip
 
 /* ---- The keeper --------------------------------------------------------------------------- */
 
-#define KEEPER_FORGETS s = 0; a = 0; d = 0; n = 0; hold = 0; q = 0; o1 = 0; o2 = 0
+#define KEEPER_FORGETS s = 0; a = 0; d = 0; n = 0; hold = 0; q = 0; kind = 0
 #define KDIES :: atomic { keeper_deaths < KEEPER_DEATHS -> \
 	keeper_deaths++; life[KEEPER] = DEAD; KEEPER_FORGETS; goto dead }
 #define KDIES_HOLDING :: atomic { keeper_deaths < KEEPER_DEATHS -> \
@@ -390,106 +399,162 @@ end:	skip
 inline take(x)
 {
 	if
-	:: atomic { claim[SLOT(x)] == OPEN -> claim[SLOT(x)] = TAKEN }
-	:: atomic { claim[SLOT(x)] != OPEN -> skip }     /* withdrawn; or taken by who died */
+	:: atomic { IS_OPEN(x) -> claim[SLOT(x)] = TAKEN }
+	:: atomic { !IS_OPEN(x) -> skip }       /* withdrawn; or taken by who died */
 	KDIES
 	fi
 }
 
-/* One entry within the transaction.  withdrawn: what its claim said.  Sets outcome. */
-inline record(x, withdrawn, outcome)
+inline decide(x, as)
+{
+	outcome[SLOT(x)] = as;
+	if
+	:: g_waits[SLOT(x)] != NOBODY -> g_truth[g_waits[SLOT(x)]] = as
+	:: else
+	fi
+}
+
+/* One entry within the transaction.  withdrawn: what its claim said. */
+inline record(x, withdrawn)
 {
 	assert(OCCUPIES(x) && (g_phase[SLOT(x)] == BYOWNER || g_phase[SLOT(x)] == BYMASTER));
 	assert(f_quantity[SLOT(x)] == g_quantity[SLOT(x)]);    /* filled, and by the true amount */
-	assert(f_before[SLOT(x)] == TICKETS - sold - owed);    /* no entry lost, none twice */
+	/* no entry lost, none twice */
+	assert(f_before[SLOT(x)] == TICKETS + restocked - sold - owed);
 	if
 	:: f_kind[SLOT(x)] == RETURN ->
 		assert(f_quantity[SLOT(x)] < BIAS && owed >= BIAS - f_quantity[SLOT(x)]);
 		owed = owed - (BIAS - f_quantity[SLOT(x)]);
-		outcome = GONE
+		outcome[SLOT(x)] = GONE
+#if RESTOCKS
+	:: f_kind[SLOT(x)] > RESTOCK ->
+		assert(f_quantity[SLOT(x)] == BIAS - 1);
+		assert(f_kind[SLOT(x)] == RESTOCK + restocked + 1);    /* each once, as asked */
+		restocked++;
+		outcome[SLOT(x)] = GONE
+#endif
 	:: f_kind[SLOT(x)] == VOID ->
 		assert(f_quantity[SLOT(x)] > BIAS && g_phase[SLOT(x)] == BYMASTER);
 		owed = owed + f_quantity[SLOT(x)] - BIAS;
-		outcome = GONE
+		outcome[SLOT(x)] = GONE
 	:: f_kind[SLOT(x)] <= KEYED && withdrawn ->
 		assert(g_refused[SLOT(x)]);                    /* by its own worker */
 		owed = owed + f_quantity[SLOT(x)] - BIAS;
-		outcome = GONE
+		outcome[SLOT(x)] = GONE
 	:: f_kind[SLOT(x)] <= KEYED && !withdrawn ->
 		assert(!g_refused[SLOT(x)]);                   /* 503 means that nothing was sold */
 		assert(f_quantity[SLOT(x)] > BIAS && g_phase[SLOT(x)] == BYOWNER);
 		if
 		:: f_kind[SLOT(x)] == KEYED && key_sold ->
 			owed = owed + f_quantity[SLOT(x)] - BIAS;
-			outcome = DUPLICATE
+			decide(x, DUPLICATE)
 		:: else ->
 			sold = sold + f_quantity[SLOT(x)] - BIAS;
-			assert(sold <= TICKETS);
+			assert(sold <= TICKETS + restocked);
 			if
 			:: f_kind[SLOT(x)] == KEYED -> assert(!key_sold); key_sold = 1
 			:: else
 			fi;
-			outcome = SOLD
-		fi;
-		if
-		:: g_waits[SLOT(x)] != NOBODY -> g_truth[g_waits[SLOT(x)]] = outcome
-		:: else
+			decide(x, SOLD)
 		fi
 	fi;
 	ledger = NEXT(x)
 }
 
-#if OUTCOMES
 /* The completion goes to the worker that the entry names; a successor there sees by the sequence
- * that it is not meant. */
-inline complete(x, outcome)
+ * that it is not meant, and so does who has had it already. */
+inline complete(x)
 {
 	if
-	:: outcome == GONE
-	:: outcome != GONE ->
-		if :: atomic { box[f_owner[SLOT(x)]] = outcome; box_s[f_owner[SLOT(x)]] = x } KDIES fi
+	:: atomic { outcome[SLOT(x)] != GONE ->
+		box[f_owner[SLOT(x)]] = outcome[SLOT(x)]; box_s[f_owner[SLOT(x)]] = x }
+	:: atomic { outcome[SLOT(x)] == GONE -> skip }
+	KDIES
 	fi
 }
-#endif
+/* of the n entries from d on */
+inline complete_all()
+{
+	if :: n > 0 -> complete(d) :: n == 0 fi;
+	if :: n > 1 -> complete(NEXT(d)) :: n <= 1 fi
+}
 
 /* What nobody may read any more is made equal, so that states that differ in nothing else are one. */
 inline erase(i)
 {
 	f_quantity[i] = 0; f_before[i] = 0; f_kind[i] = 0; f_owner[i] = 0; g_quantity[i] = 0;
-	g_phase[i] = BYOWNER; g_waits[i] = NOBODY; g_refused[i] = 0;
-#ifndef BUG_CLAIM_NOT_RESET
+	g_phase[i] = BYOWNER; g_waits[i] = NOBODY; g_refused[i] = 0; outcome[i] = 0;
 	claim[i] = TAKEN        /* or WITHDRAWN: for its sequence, neither lets a swap win */
-#endif
 }
-inline publish(x)
+/* The n entries from d on are in the ledger, and d passes them. */
+inline publish()
 {
-	durable = x;
+	d = (d + n) & 255;
+	durable = d;
 	if
-	:: !BEFORE(ledger, x) ->
-		if :: DISTANCE(word_s, x) < RING -> erase(SLOT((x + 255) & 255)) :: else fi;
-		if :: n == 2 && DISTANCE(word_s, x) < RING - 1 -> erase(SLOT((x + 254) & 255)) :: else fi
+	:: !BEFORE(ledger, d) ->
+		if
+		:: n > 0 && DISTANCE(word_s, d) < RING -> erase(SLOT((d + 255) & 255))
+		:: else
+		fi;
+		if
+		:: n > 1 && DISTANCE(word_s, d) < RING - 1 -> erase(SLOT((d + 254) & 255))
+		:: else
+		fi
 	:: else
-	fi
+	fi;
+	n = 0
 }
+
+#if RESTOCKS
+/* A predecessor may have made the entry that the cell asks for, and died before it freed the cell.
+ * What it has swapped is stamped, by itself or by the repair of its place, so what is unstamped is
+ * somebody else's and no restock. */
+#ifdef BUG_RESTOCK_TOKEN_IGNORED
+#define RESTOCKED_BY(x) (STAMPED(x) && f_kind[SLOT(x)] > RESTOCK)
+#else
+#define RESTOCKED_BY(x) (STAMPED(x) && f_kind[SLOT(x)] == RESTOCK + asked)
+#endif
+inline look_for_restock(end)
+{
+	s = d;
+	do
+	:: atomic { asked == 0 || s == end -> s = 0; break }
+	:: atomic { asked != 0 && s != end && !RESTOCKED_BY(s) -> s = NEXT(s) }
+	:: atomic { asked != 0 && s != end && RESTOCKED_BY(s) -> s = 0 };
+		if :: atomic { FREE_CELL } KDIES fi;
+		break
+	KDIES
+	od
+}
+#endif
 
 proctype keeper()
 {
 	byte s, a, d, n, q;
-	byte o1, o2;            /* the outcomes of a batch */
-	byte hold;              /* no return before all up to here is consumed */
+	byte kind;              /* of the entry that is being given */
+	byte hold;              /* nothing is given before all up to here is consumed */
 	bit w1, w2;             /* withdrawn, in a batch */
 
+	/* The first one finds an empty ring.  (To hold for what is sold meanwhile would only put a
+	 * return off, as any giving entry does later.) */
+	atomic { d = FIRST; hold = FIRST; goto loop };
+
 start:
-	/* from the later of the ledger's and the segment's durable sequence */
+	/* From the segment's durable sequence to the ledger's, if that is later: entries that a
+	 * predecessor recorded and did not publish.  Whether it placed their outcomes nobody knows. */
 	if
 	:: atomic { d = durable;
 #ifndef BUG_RESTART_FROM_SEGMENT
-		if :: BEFORE(d, ledger) -> d = ledger :: else fi
+		if :: BEFORE(d, ledger) -> n = DISTANCE(ledger, d) :: else fi
 #endif
 	   }
 	KDIES
 	fi;
-	if :: atomic { durable = d } KDIES fi;
+#ifndef BUG_NO_REPLAY
+	complete_all();
+#endif
+	if :: atomic { publish() } KDIES fi;
 #if KEYS
 	if :: atomic { table = key_sold } KDIES fi;
 	if :: atomic { indexed = d } KDIES fi;
@@ -500,15 +565,24 @@ start:
 #else
 	if :: atomic { hold = word_s } KDIES fi;
 #endif
+	/* And a restock: looked for before anything of it is consumed, and its slot used again. */
+#if RESTOCKS && !defined(BUG_RESTOCK_NO_LOOK) && !defined(BUG_RESTOCK_LOOK_LATE)
+	look_for_restock(hold);
+#endif
 
 loop:
-	/* The second alternative is a hint to try; `give_back` reads again what it acts on. */
+	/* To give is a hint to try; `give` reads again what it acts on. */
 	if
 	:: atomic { STAMPED(d) -> n = 1 }
 	:: atomic { !STAMPED(d) && owed > 0 && hold == d && DISTANCE(word_s, d) < RING ->
-		goto give_back }
-	:: atomic { workers_done == WORKERS && ALL_ALIVE && word_s == d && owed == 0 ->
-		assert(word_a + sold == TICKETS);
+		kind = RETURN; goto give }
+#if RESTOCKS
+	:: atomic { asked != 0 && hold == d && DISTANCE(word_s, d) < RING ->
+		kind = RESTOCK + asked; goto give }
+#endif
+	:: atomic { workers_done == WORKERS && ALL_ALIVE && word_s == d && owed == 0 && asked == 0 ->
+		assert(restocked == RESTOCKS);
+		assert(word_a + sold == TICKETS + RESTOCKS);
 		assert(durable == d && ledger == d);
 		keeper_done = 1;
 		goto end }
@@ -546,30 +620,22 @@ loop:
 #ifndef BUG_READ_BEFORE_TAKE
 		w1 = (claim[SLOT(d)] == WITHDRAWN); w2 = (claim[SLOT(NEXT(d))] == WITHDRAWN);
 #endif
-		record(d, w1, o1);
+		record(d, w1);
 		if
-		:: n == 2 -> record(NEXT(d), w2, o2)
+		:: n == 2 -> record(NEXT(d), w2)
 		:: n == 1
 		fi;
-		w1 = 0; w2 = 0;
-#if !OUTCOMES
-		o1 = 0; o2 = 0
-#endif
+		w1 = 0; w2 = 0
 	   }
 	KDIES
 	fi;
-#if OUTCOMES
-	complete(d, o1);
-	if
-	:: n == 2 -> complete(NEXT(d), o2)
-	:: n == 1
-	fi;
+#ifdef BUG_PUBLISH_BEFORE_COMPLETION
+	if :: atomic { durable = (d + n) & 255 } KDIES fi;
 #endif
+	complete_all();
 	if
 	:: atomic {
-		o1 = 0; o2 = 0;
-		d = (d + n) & 255;
-		publish(d); n = 0;
+		publish();
 		if :: BEFORE(hold, d) -> hold = d :: else fi;
 #if KEYS
 	   }
@@ -581,19 +647,37 @@ loop:
 		indexed = d;
 #endif
 		if
-		:: owed > 0 && hold == d -> goto give_back
+		:: owed > 0 && hold == d -> kind = RETURN; goto give
 		:: else -> goto loop
 		fi
 	   }
 	KDIES
 	fi;
 
-give_back:
-	/* All that is owed, by an entry of the keeper's own. */
+give:
+	/* All that is owed, or one ticket more, by an entry of the keeper's own. */
+#ifdef BUG_RESTOCK_LOOK_LATE
+	look_for_restock(word_s);
 	if
-	:: atomic { s = word_s; a = word_a; q = owed;
+	:: atomic { asked == 0 -> kind = 0; goto loop }
+	:: else
+	fi;
+#endif
+#ifdef BUG_RESTOCK_FREE_BEFORE_SWAP
+	if
+	:: atomic { kind > RESTOCK -> FREE_CELL }
+	:: kind <= RESTOCK
+	KDIES
+	fi;
+#endif
+#if RESTOCKS && !defined(BUG_DRAFT_AFTER_SWAP)
+	if :: atomic { draft = kind } KDIES fi;
+#endif
+again:
+	if
+	:: atomic { s = word_s; a = word_a; q = (kind == RETURN -> owed : 1);
 		if
-		:: DISTANCE(s, d) >= RING -> s = 0; a = 0; q = 0; goto give_up
+		:: DISTANCE(s, d) >= RING -> s = 0; a = 0; q = 0; kind = 0; goto give_up
 		:: DISTANCE(s, d) < RING
 		fi }
 	KDIES
@@ -603,24 +687,45 @@ give_back:
 	:: atomic { word_s == s && word_a == a ->
 		occupy(s, BIAS - q, NOBODY);
 		word_s = NEXT(s); word_a = a + q;
+#if RESTOCKS
+		if
+		:: kind > RESTOCK -> g_restocked++; assert(kind == RESTOCK + g_restocked)
+		:: else
+		fi;
+		assert(word_a <= TICKETS + g_restocked) }
+#else
 		assert(word_a <= TICKETS) }
-	:: atomic { !(word_s == s && word_a == a) -> goto give_back }
+#endif
+	:: atomic { !(word_s == s && word_a == a) -> goto again }
 	KDIES
 	fi;
+#ifdef BUG_DRAFT_AFTER_SWAP
+	if :: atomic { draft = kind } KDIES_HOLDING fi;
+#endif
 #ifdef FINE
 	if :: atomic { MAY_FILL(s, INFLIGHT); f_quantity[SLOT(s)] = BIAS - q } KDIES_HOLDING fi;
 	if :: atomic { MAY_FILL(s, INFLIGHT); f_before[SLOT(s)] = a } KDIES_HOLDING fi;
-	if :: atomic { MAY_FILL(s, INFLIGHT); f_kind[SLOT(s)] = RETURN } KDIES_HOLDING fi;
+	if :: atomic { MAY_FILL(s, INFLIGHT); f_kind[SLOT(s)] = kind } KDIES_HOLDING fi;
 #else
 	if :: atomic { MAY_FILL(s, INFLIGHT);
-		f_quantity[SLOT(s)] = BIAS - q; f_before[SLOT(s)] = a; f_kind[SLOT(s)] = RETURN }
+		f_quantity[SLOT(s)] = BIAS - q; f_before[SLOT(s)] = a; f_kind[SLOT(s)] = kind }
 	KDIES_HOLDING fi;
 #endif
-	if :: atomic { MAY_FILL(s, INFLIGHT); claim_s[SLOT(s)] = s; claim[SLOT(s)] = OPEN }
-	KDIES_HOLDING fi;
-	if :: atomic { MAY_FILL(s, INFLIGHT); stamp[SLOT(s)] = NEXT(s); g_phase[SLOT(s)] = BYOWNER }
-	KDIES_HOLDING fi;
-	if :: atomic { forget_intent(KEEPER); hold = NEXT(s); s = 0; a = 0; q = 0; goto loop } KDIES fi;
+	if :: atomic { MAY_FILL(s, INFLIGHT); publish_entry(s, BYOWNER) } KDIES_HOLDING fi;
+#if RESTOCKS && !defined(BUG_RESTOCK_FREE_BEFORE_SWAP)
+	/* Before anything is consumed again: so while the cell asks, its entry is in the ring. */
+	if
+	:: atomic { kind > RESTOCK -> FREE_CELL }
+	:: kind <= RESTOCK
+	KDIES
+	fi;
+#endif
+	if
+	:: atomic { forget_intent(KEEPER);
+		hold = NEXT(s); s = 0; a = 0; q = 0; kind = 0;
+		goto loop }
+	KDIES
+	fi;
 
 give_up:
 	if :: atomic { forget_intent(KEEPER); goto loop } KDIES fi;
@@ -646,6 +751,21 @@ end:	skip
 #else
 #define MAY_OWN(v, s) (v != p && life[v] != REAPED && intent_a[v] != NONE && intent_s[v] == s)
 #endif
+#endif
+
+/* It expects, or has won, the sequence after s, and so shows what s left. */
+#ifdef BUG_IGNORE_THE_DEAD
+#define TELLS(v, s) (life[v] != REAPED && intent_a[v] != NONE && intent_s[v] == NEXT(s))
+#else
+#define TELLS(v, s) (intent_a[v] != NONE && intent_s[v] == NEXT(s))
+#endif
+
+/* Only the keeper gives.  Its draft is still the one of this orphan: it is dead, and without a
+ * successor until its own place is repaired. */
+#if RESTOCKS && !defined(BUG_RETURN_KIND_GUESSED)
+#define GIVEN draft
+#else
+#define GIVEN RETURN
 #endif
 
 proctype master()
@@ -699,8 +819,9 @@ loop:
 	do
 	:: atomic { v < PLACES && MAY_OWN(v, s) -> goto blocked }
 	:: atomic { v < PLACES && !MAY_OWN(v, s) ->
+		/* of the dead too: until its repair an intent may be all that tells */
 		if
-		:: intent_a[v] != NONE && intent_s[v] == NEXT(s) -> after = intent_a[v]; found = 1
+		:: TELLS(v, s) -> after = intent_a[v]; found = 1
 		:: else
 		fi;
 		v++ }
@@ -725,17 +846,15 @@ loop:
 #ifdef FINE
 	if :: atomic { MAY_FILL(s, ORPHAN); f_quantity[SLOT(s)] = BIAS + a - after } CUT_SHORT fi;
 	if :: atomic { MAY_FILL(s, ORPHAN); f_before[SLOT(s)] = a } CUT_SHORT fi;
-	if :: atomic { MAY_FILL(s, ORPHAN); f_kind[SLOT(s)] = (a >= after -> VOID : RETURN) }
+	if :: atomic { MAY_FILL(s, ORPHAN); f_kind[SLOT(s)] = (a > after -> VOID : GIVEN) }
 	CUT_SHORT fi;
 #else
 	if :: atomic { MAY_FILL(s, ORPHAN);
 		f_quantity[SLOT(s)] = BIAS + a - after; f_before[SLOT(s)] = a;
-		f_kind[SLOT(s)] = (a >= after -> VOID : RETURN) }
+		f_kind[SLOT(s)] = (a > after -> VOID : GIVEN) }
 	CUT_SHORT fi;
 #endif
-	if :: atomic { MAY_FILL(s, ORPHAN); claim_s[SLOT(s)] = s; claim[SLOT(s)] = OPEN } CUT_SHORT fi;
-	if :: atomic { MAY_FILL(s, ORPHAN); stamp[SLOT(s)] = NEXT(s); g_phase[SLOT(s)] = BYMASTER }
-	CUT_SHORT fi;
+	if :: atomic { MAY_FILL(s, ORPHAN); publish_entry(s, BYMASTER) } CUT_SHORT fi;
 clear:
 	/* 6 */
 	if :: atomic { forget_intent(p) } CUT_SHORT fi;
@@ -766,10 +885,7 @@ init {
 		do
 		:: i < RING ->
 			stamp[SLOT(x)] = (x + 1 - RING) & 255;  /* one lap behind */
-			claim_s[SLOT(x)] = (x - RING) & 255; claim[SLOT(x)] = TAKEN;
-#ifdef BUG_CLAIM_NOT_RESET
-			claim[SLOT(x)] = OPEN;
-#endif
+			claim[SLOT(x)] = TAKEN;
 			g_phase[SLOT(x)] = BYOWNER; g_waits[SLOT(x)] = NOBODY;
 			x = NEXT(x); i++
 		:: i == RING -> i = 0; break
