@@ -23,6 +23,9 @@ static int insert_entries(struct ledger *ledger, const struct ledger_entry *entr
 
     ledger->rows = (struct batch_rows){.entries = entries, .count = count};
     rc = run(ledger->insert_batch);
+    /* Whatever SQL took for the batch: the totals are not to be written without its entries. */
+    if (rc == SQLITE_OK && (size_t)sqlite3_changes64(ledger->db) != count)
+        rc = SQLITE_INTERNAL;
     ledger->rows = (struct batch_rows){0};
     return rc;
 }

@@ -26,7 +26,6 @@ struct batch_cursor {
     const struct ledger_entry *at, *end;
 };
 
-/* NOLINTNEXTLINE(readability-non-const-parameter): the types are SQLite's. */
 static int on_connect(sqlite3 *db, void *rows, int argc, const char *const *argv,
                       sqlite3_vtab **ret_table, char **ret_error)
 {
