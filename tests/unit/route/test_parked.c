@@ -28,10 +28,10 @@
 static unsigned poller_changes;
 
 /* Stands before the C library's, and counts. */
-int epoll_ctl(int poller, int op, int fd, struct epoll_event *event)
+int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
     ++poller_changes;
-    return (int)syscall(SYS_epoll_ctl, poller, op, fd, event);
+    return (int)syscall(SYS_epoll_ctl, epfd, op, fd, event);
 }
 
 static int group_set_up(void **state)
