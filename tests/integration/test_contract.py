@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import uuid
 
 import pytest
 
@@ -12,6 +13,10 @@ HEALTH = ["/health", "/api/v1/health"]
 READY = ["/ready", "/api/v1/ready"]
 GETS = ["/", AVAILABLE, *HEALTH, *READY]
 POSTS = [RESERVE, PURCHASE]
+ORDERS = "/api/v1/orders"
+# well-formed, and of an event that no test has
+NO_ORDER = ORDERS + "/ffff0000-0001-8007-8000-000000000009"
+ORDER_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 
 # The stock is answered as the one field that clients know, and caches may keep it for a second.
@@ -34,6 +39,7 @@ def test_sale(server, path, message):
     assert said["success"] is True
     assert said["remaining"] == before - 2
     assert said["message"] == message
+    assert re.fullmatch(ORDER_ID, said["order_id"])
     assert server.available() == before - 2
 
 
@@ -57,6 +63,7 @@ def test_sold_out(start, path):
     assert answer.status == 200
     said = answer.json()
     assert (said["success"], said["remaining"], said["message"]) == (False, 3, "Insufficient inventory")
+    assert "order_id" not in said
     assert server.ask("POST", path, {"qty": 3}).json()["remaining"] == 0
     said = server.ask("POST", path, {"qty": 1}).json()
     assert (said["success"], said["remaining"], said["message"]) == (False, 0, "Insufficient inventory")
@@ -75,6 +82,51 @@ def test_largest_quantity(start):
     server = start(INITIAL_STOCK=2147483647)
     said = server.ask("POST", RESERVE, {"qty": 2147483647}).json()
     assert (said["success"], said["remaining"]) == (True, 0)
+
+
+# A key in either form is taken; that it sold before is said only where it did.
+@pytest.mark.parametrize("form", ["{}", '"{}"', ' \t"{}" '])
+@pytest.mark.parametrize("path", POSTS)
+def test_idempotency_key(server, path, form):
+    key = form.format(uuid.uuid4())
+    answer = server.ask("POST", path, {"qty": 1}, {"Idempotency-Key": key})
+    assert answer.status == 200 and answer.json()["success"] is True
+    assert answer["Idempotent-Replayed"] is None
+
+
+# A malformed key, or a second one, sells nothing.
+@pytest.mark.parametrize("values", [
+    [""], ['""'], ['"a'], ["a b"], ['"a b"'], ['"a\\b"'], ['"a";p=1'], ['"a", "b"'], ["caf\xe9"],
+    ["x" * 256], ['"' + "x" * 256 + '"'], ["a", "a"], ["a", "b"]])
+@pytest.mark.parametrize("path", POSTS)
+def test_idempotency_key_refused(server, unsold, path, values):
+    answer = server.ask("POST", path, {"qty": 1}, [("Idempotency-Key", value) for value in values])
+    assert_problem(answer, 400, "invalid_idempotency_key")
+
+
+# What is no order's id, and an id of no order, are the same to a client.
+@pytest.mark.parametrize("path", [NO_ORDER, NO_ORDER.upper().replace("/API/V1/ORDERS", ORDERS),
+                                  ORDERS + "/1", ORDERS + "/%00", NO_ORDER + "0", NO_ORDER[:-1]])
+def test_no_order(server, path):
+    assert_problem(server.ask("GET", path), 404, "order_not_found")
+
+
+# Around the orders there is nothing, and one of them can only be read.
+def test_paths_of_orders(server):
+    for path in (ORDERS, ORDERS + "/", ORDERS + "/a/b", NO_ORDER + "/"):
+        assert_problem(server.ask("GET", path), 404, "not_found")
+    answer = server.ask("DELETE", NO_ORDER)
+    assert_problem(answer, 405, "method_not_allowed")
+    assert answer["Allow"] == "GET, HEAD, OPTIONS"
+    assert server.ask("HEAD", NO_ORDER).status == 404
+
+
+# The operator's paths are not the public's, whatever Host asks for them.
+@pytest.mark.parametrize("path", ["/control/v1/status", "/control/v1/stock", "/control/v1/reload"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_control_is_not_public(server, method, path):
+    answer = server.ask(method, path, {} if method == "POST" else None, {"Host": "control"})
+    assert_problem(answer, 404, "not_found")
 
 
 # Health says that the process lives and which service it is.

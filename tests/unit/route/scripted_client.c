@@ -31,8 +31,9 @@ static void ask(struct vacancy_client *client, struct vacancy_call *call,
 
 static void forget(struct scripted_client *scripted, size_t at)
 {
-    memmove(&scripted->waiting[at], &scripted->waiting[at + 1],
-            (--scripted->waiting_count - at) * sizeof(*scripted->waiting));
+    --scripted->waiting_count;
+    for (; at < scripted->waiting_count; ++at)
+        scripted->waiting[at] = scripted->waiting[at + 1];
 }
 
 static void cancel(struct vacancy_client *client, struct vacancy_call *call)

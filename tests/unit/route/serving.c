@@ -94,6 +94,18 @@ void serving_await_waiting(size_t count)
     }
 }
 
+void serving_await_no_connection(void)
+{
+    const struct http_server *server = &serving.server;
+    uint64_t end_ms = clock_monotonic_ms() + DEADLINE_MS;
+
+    while (server->connections + server->control_connections > 0) {
+        if (clock_monotonic_ms() > end_ms)
+            fail_msg("%u connections are left", server->connections + server->control_connections);
+        serving_turn();
+    }
+}
+
 void serving_send(int fd, const char *bytes, size_t len)
 {
     uint64_t end_ms = clock_monotonic_ms() + DEADLINE_MS;

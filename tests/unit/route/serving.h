@@ -45,6 +45,9 @@ struct answer serving_ask(bool control, const char *method, const char *path, co
 /* Turns the loop until the client has so many calls that wait. */
 void serving_await_waiting(size_t count);
 
+/* Turns the loop until no connection of either site is left. */
+void serving_await_no_connection(void);
+
 /* One turn of the loop, which waits for nothing. */
 void serving_turn(void);
 

@@ -351,8 +351,7 @@ static void test_connections(void **state)
     struct answer answer;
 
     (void)state;
-    while (serving.server.connections + serving.server.control_connections > 0)
-        serving_turn();
+    serving_await_no_connection();
     for (size_t i = 0; i < COUNT(fds); ++i) {
         fds[i] = serving_connect(true);
         exchange(fds[i], request, &answer);
@@ -387,8 +386,8 @@ static void test_drain(void **state)
     assert_false(http_server_drained(&serving.server));
     serving_receive(fd, false, &answer);
     assert_int_equal(answer.status, 0);
-    while (!http_server_drained(&serving.server))
-        serving_turn();
+    serving_await_no_connection();
+    assert_true(http_server_drained(&serving.server));
     (void)close(fd);
 }
 

@@ -273,7 +273,7 @@ static void test_paths_around_orders(void **state)
         "/api/v1/orders/",
         "/api/v1/orders//",
         "/api/v1/orders/a/b",
-        "/api/v1/orders/" ORDER_ID "/",
+        "/api/v1/orders/00030000-0001-8007-8000-000000000009/",
         "/api/v1/orders/%2f",
         "http://a/api/v1/orders/",
         "http://a/api/v1/orders/a/b",
