@@ -18,24 +18,31 @@ static bool is_dash_place(size_t at)
     return at == 8 || at == 13 || at == 18 || at == 23;
 }
 
+/* Two digits at a time; an id is written for every sale. */
+static char *put_byte(char *at, uint64_t byte)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    at[0] = digits[byte >> 4 & 15];
+    at[1] = digits[byte & 15];
+    return at + 2;
+}
+
 void order_id_format(const struct order_id *id, char ret_text[ORDER_ID_LEN + 1])
 {
     uint64_t half[2];
-    size_t digit = 0;
+    char *at = ret_text;
 
     assert(id->event <= ORDER_ID_EVENT_MAX && id->sequence <= ORDER_ID_SEQUENCE_MAX);
     half[0] = (uint64_t)id->event << 48 | id->sequence >> 10 << 16 | (uint64_t)VERSION << 12 |
               LOW_BITS(id->sequence, 10) << 2 | id->token >> 62;
     half[1] = (uint64_t)VARIANT << 62 | LOW_BITS(id->token, 62);
-    for (size_t at = 0; at < ORDER_ID_LEN; at++) {
-        if (is_dash_place(at)) {
-            ret_text[at] = '-';
-        } else {
-            ret_text[at] = "0123456789abcdef"[half[digit / 16] >> (60 - digit % 16 * 4) & 15];
-            digit++;
-        }
+    for (int byte = 0; byte < 16; ++byte) {
+        if (byte == 4 || byte == 6 || byte == 8 || byte == 10)
+            *at++ = '-';
+        at = put_byte(at, half[byte / 8] >> (56 - byte % 8 * 8));
     }
-    ret_text[ORDER_ID_LEN] = '\0';
+    *at = '\0';
 }
 
 static int hex_digit(char character)
