@@ -33,6 +33,7 @@ static uint64_t deadline_of(const struct vacancy_local *local,
  */
 static void owe_bell(struct vacancy_local *local)
 {
+    ++local->gathered;
     if (local->owes_bell)
         return;
     local->owes_bell = true;
@@ -563,6 +564,16 @@ uint64_t vacancy_local_expire(struct vacancy_local *local, uint64_t now_ms)
     return vacancy_local_deadline(local);
 }
 
+bool vacancy_local_gathers(struct vacancy_local *local)
+{
+    if (local->gathered == local->looked_at || local->gathered >= VACANCY_LOCAL_GATHER_MAX ||
+        local->turns >= VACANCY_LOCAL_GATHER_TURNS)
+        return false;
+    local->looked_at = local->gathered;
+    ++local->turns;
+    return true;
+}
+
 bool vacancy_local_sleep(struct vacancy_local *local)
 {
     const struct vacancy_local_options *options = &local->options;
@@ -570,6 +581,7 @@ bool vacancy_local_sleep(struct vacancy_local *local)
 
     if (local->owes_bell) {
         local->owes_bell = false;
+        local->gathered = local->looked_at = local->turns = 0;
         if (keeper_link_wants_bell(options->stock, options->place))
             (void)eventfd_write(options->keeper_bell, 1);
     }

@@ -7,6 +7,7 @@
  *
  *     vacancy_local_deliver    completes what has come
  *     vacancy_local_expire     completes what is late
+ *     vacancy_local_gathers    whether to go on without waiting, before the keeper is rung
  *     vacancy_local_sleep      rings who must know, and says that this worker is about to sleep
  *     … the loop's own wait …
  *     vacancy_local_awake
@@ -30,6 +31,9 @@
 #define VACANCY_LOCAL_GRACE_MS 10000
 /* With `memory:`, how many entries may gather before the keeper is woken for them alone. */
 #define VACANCY_LOCAL_LAZY 512
+/* So many sales, or so many turns of the loop, and the keeper is rung although more are coming. */
+#define VACANCY_LOCAL_GATHER_MAX   256
+#define VACANCY_LOCAL_GATHER_TURNS 4
 /* Deadlines judged at one call. */
 #define VACANCY_LOCAL_EXPIRE_MAX 256
 
@@ -52,7 +56,10 @@ struct vacancy_local {
 
     struct parked_table parked;
     struct token_source tokens;
-    bool owes_bell; /* to the keeper, at the end of this turn of the loop */
+    bool owes_bell;     /* to the keeper */
+    uint32_t gathered;  /* sales since it was last rung for */
+    uint32_t looked_at; /* of these, when vacancy_local_gathers was last asked */
+    uint32_t turns;     /* how often it has said yes since */
 };
 
 /* 0 or -errno. */
@@ -70,6 +77,11 @@ uint64_t vacancy_local_expire(struct vacancy_local *local, uint64_t now_ms);
 
 /* The earliest deadline of a call that waits; UINT64_MAX: none does. */
 uint64_t vacancy_local_deadline(const struct vacancy_local *local);
+
+/* Whether the last turn of the loop brought sales, so that the next may bring more, for the same
+ * batch: a sync costs much the same for ten as for hundreds.  Then the loop takes a turn that does
+ * not wait, before vacancy_local_sleep; one that brings nothing costs one look at the poller. */
+bool vacancy_local_gathers(struct vacancy_local *local);
 
 /* Rings the keeper if there is work for it, and announces the sleep.  false: something has come
  * meanwhile, do not sleep. */

@@ -42,16 +42,18 @@ static void beat(struct keeper_loop *loop)
     scoreboard_add(&loop->stock->segment->keeper.heartbeat, 1);
 }
 
-/* Sleeps, unless there is something to do after all.  What was done before this must be visible to
- * who looks at the flag: see keeper_link_sleep. */
-static void look_and_sleep(struct keeper_loop *loop, int most_ms)
+/* Sleeps, unless there is something to do after all; false when nothing came all the time.  What
+ * was done before this must be visible to who looks at the flag: see keeper_link_sleep. */
+static bool look_and_sleep(struct keeper_loop *loop, int most_ms)
 {
     _Atomic uint32_t *asleep = &loop->stock->segment->keeper.asleep;
+    bool woken = true;
 
     keeper_link_sleep(asleep);
     if (!keeper_has_work(loop->keeper))
-        sleeper_wait(&loop->sleeper, most_ms);
+        woken = sleeper_wait(&loop->sleeper, most_ms);
     keeper_link_awake(asleep);
+    return woken;
 }
 
 /* Leaves the workers that are in the middle of a turn the time to end it: a batch costs nearly the
@@ -65,7 +67,7 @@ static void await_turn(struct keeper_loop *loop)
         return;
     keeper_link_sleep(asleep);
     if (keeper_link_bell_is_owed(loop->stock))
-        sleeper_wait(&loop->sleeper, TURN_MAX_MS);
+        (void)sleeper_wait(&loop->sleeper, TURN_MAX_MS);
     keeper_link_awake(asleep);
 }
 
@@ -156,12 +158,12 @@ static int serve(struct keeper_loop *loop)
         watch_stall(loop, &stall);
         if (result == KEEPER_TURN_IDLE && loop->sleeper.told_to_end)
             return 0;
-        if (result == KEEPER_TURN_IDLE)
-            on_idle(loop);
         if (result == KEEPER_TURN_DONE)
             await_turn(loop);
-        else
-            look_and_sleep(loop, result == KEEPER_TURN_STALLED ? STALL_LOOK_MS : IDLE_MS);
+        else if (result == KEEPER_TURN_STALLED)
+            (void)look_and_sleep(loop, STALL_LOOK_MS);
+        else if (!look_and_sleep(loop, IDLE_MS))
+            on_idle(loop); /* between two batches of a busy night it would only cost syncs */
     }
 }
 

@@ -19,7 +19,7 @@ int sleeper_init(struct sleeper *sleeper, int bell)
     return sleeper->signals == -1 ? -errno : 0;
 }
 
-void sleeper_wait(struct sleeper *sleeper, int most_ms)
+bool sleeper_wait(struct sleeper *sleeper, int most_ms)
 {
     struct pollfd fds[] = {
         {.fd = sleeper->bell, .events = POLLIN},
@@ -29,9 +29,10 @@ void sleeper_wait(struct sleeper *sleeper, int most_ms)
     eventfd_t rung;
 
     if (poll(fds, sizeof(fds) / sizeof(fds[0]), most_ms) <= 0)
-        return;
+        return false;
     if (fds[0].revents != 0)
         (void)eventfd_read(sleeper->bell, &rung);
     if (fds[1].revents != 0 && read(sleeper->signals, &info, sizeof(info)) == sizeof(info))
         sleeper->told_to_end = true;
+    return true;
 }

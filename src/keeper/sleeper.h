@@ -13,7 +13,7 @@ struct sleeper {
 /* SIGTERM is blocked already, as the master has it.  0 or -errno. */
 int sleeper_init(struct sleeper *sleeper, int bell);
 
-/* Sleeps until the bell rings, SIGTERM comes, or `most_ms` have passed. */
-void sleeper_wait(struct sleeper *sleeper, int most_ms);
+/* Sleeps until the bell rings, SIGTERM comes, or `most_ms` have passed: false for the last. */
+bool sleeper_wait(struct sleeper *sleeper, int most_ms);
 
 #endif

@@ -168,13 +168,19 @@ static int set_up(struct worker *worker, const struct heritage *heritage)
  * come since it last looked. */
 static void turn(struct worker *worker)
 {
+    h2o_loop_t *loop = worker->server.context.loop;
+
+    scoreboard_add(&worker->slot->heartbeat, 1);
     watch_deadlines(worker);
+    /* -1, here and below, is EINTR (a debugger, SIGCONT): the loop goes on */
+    if (vacancy_local_gathers(&worker->vacancy)) {
+        (void)h2o_evloop_run(loop, 0);
+        return;
+    }
     if (!vacancy_local_sleep(&worker->vacancy))
         (void)eventfd_write(worker->heritage->bells[worker->heritage->slot], 1);
-    /* -1 is EINTR (a debugger, SIGCONT): the loop goes on */
-    (void)h2o_evloop_run(worker->server.context.loop, INT32_MAX);
+    (void)h2o_evloop_run(loop, INT32_MAX);
     vacancy_local_awake(&worker->vacancy);
-    scoreboard_add(&worker->slot->heartbeat, 1);
 }
 
 int worker_run(const struct heritage *heritage)
