@@ -10,6 +10,8 @@
 #include "ticketd/ledger.h"
 #include "util/clock.h"
 
+#define OUTCOMES_AT_A_TIME 64
+
 static const struct ledger_key no_key;
 
 static struct vacancy_local *local_of(struct vacancy_client *client)
@@ -421,6 +423,23 @@ static bool is_meant(const struct parked *cell, const struct segment_outcome *ou
                                           : false;
 }
 
+/* What the coming deliveries will touch has been out of the caches since it was parked. */
+static void expect(struct vacancy_local *local, const struct segment_outcome *outcomes,
+                   uint32_t count, uint32_t now)
+{
+    const struct parked *cell;
+
+    if (now + 4 < count &&
+        (cell = parked_of_cookie(&local->parked, outcomes[now + 4].cookie)) != NULL)
+        __builtin_prefetch(cell);
+    if (now + 2 < count &&
+        (cell = parked_of_cookie(&local->parked, outcomes[now + 2].cookie)) != NULL &&
+        cell->call != NULL) {
+        __builtin_prefetch(cell->call);
+        __builtin_prefetch((const char *)cell->call + 64);
+    }
+}
+
 static void deliver(struct vacancy_local *local, const struct segment_outcome *outcome)
 {
     struct parked *cell = parked_of_cookie(&local->parked, outcome->cookie);
@@ -486,12 +505,17 @@ static bool deliver_indexed(struct vacancy_local *local)
 
 bool vacancy_local_deliver(struct vacancy_local *local)
 {
-    struct segment_outcome outcome;
+    struct segment_outcome outcomes[OUTCOMES_AT_A_TIME];
     struct segment_order order;
     bool any = false;
+    uint32_t count;
 
-    while (keeper_link_outcome(local->options.stock, local->options.place, &outcome)) {
-        deliver(local, &outcome);
+    while ((count = keeper_link_outcomes(local->options.stock, local->options.place, outcomes,
+                                         OUTCOMES_AT_A_TIME)) > 0) {
+        for (uint32_t i = 0; i < count; ++i) {
+            expect(local, outcomes, count, i);
+            deliver(local, &outcomes[i]);
+        }
         any = true;
     }
     while (keeper_link_order(local->options.stock, local->options.place, &order)) {

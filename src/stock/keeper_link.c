@@ -77,16 +77,18 @@ bool keeper_link_bell_is_owed(const struct stock *stock)
     return false;
 }
 
-bool keeper_link_outcome(struct stock *stock, uint32_t index, struct segment_outcome *ret_outcome)
+uint32_t keeper_link_outcomes(struct stock *stock, uint32_t index,
+                              struct segment_outcome *ret_outcomes, uint32_t most)
 {
     struct segment_place *place = segment_place(stock, index);
-    uint32_t at;
+    uint32_t count = 0, at;
 
-    if (!spsc_to_read(&place->outcomes, stock->segment->outcome_slots, &at))
-        return false;
-    *ret_outcome = *outcome_at(stock, index, at);
-    spsc_read(&place->outcomes);
-    return true;
+    for (; count < most && spsc_to_read(&place->outcomes, stock->segment->outcome_slots, &at);
+         ++count) {
+        ret_outcomes[count] = *outcome_at(stock, index, at);
+        spsc_read(&place->outcomes);
+    }
+    return count;
 }
 
 bool keeper_link_worker_sleeps(struct stock *stock, uint32_t index, bool wants_published)

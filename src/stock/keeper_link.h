@@ -86,8 +86,9 @@ bool keeper_link_wants_bell(struct stock *stock, uint32_t place);
 /* Likewise, for who has put in nothing itself. */
 bool keeper_link_wants_another_bell(struct stock *stock);
 
-/* The next outcome for this place, or false. */
-bool keeper_link_outcome(struct stock *stock, uint32_t place, struct segment_outcome *ret_outcome);
+/* Takes the next outcomes for this place, at most `most`; returns how many. */
+uint32_t keeper_link_outcomes(struct stock *stock, uint32_t place,
+                              struct segment_outcome *ret_outcomes, uint32_t most);
 
 /* Before the worker sleeps: false when an outcome or order has come meanwhile. */
 bool keeper_link_worker_sleeps(struct stock *stock, uint32_t place, bool wants_published);
