@@ -339,7 +339,8 @@ static int take_back(struct vacancy_local *local, const struct parked *cell)
     case PARKED_SALE:
         return stock_withdraw(local->options.stock, cell->event, cell->sequence);
     case PARKED_RESTOCK:
-        return keeper_link_take_back_restock(local->options.stock, local->options.place);
+        return keeper_link_take_back_restock(local->options.stock, local->options.place,
+                                             cell->token);
     default:
         return TICKETD_DONE; /* has taken nothing */
     }

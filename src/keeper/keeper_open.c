@@ -8,6 +8,7 @@
 #include "stock/keeper_link.h"
 #include "stock/keys.h"
 #include "ticketd/error.h"
+#include "util/clock.h"
 
 static int on_event(void *context, const struct ledger_event *from)
 {
@@ -141,6 +142,8 @@ int keeper_open(struct keeper *keeper, const struct keeper_options *options, cha
         return -ENOMEM;
     }
     keeper_set_state(options->stock, KEEPER_LOADING);
+    /* A slow disk is waited for: to be killed for it, again and again, would never end. */
+    keeper_link_begin_io(&options->stock->segment->keeper.io_since_ms, clock_monotonic_ms());
     result =
         options->ops->open(&keeper->ledger, options->location, options->hold_fd, error, error_size);
     if (result == 0) {
@@ -150,6 +153,7 @@ int keeper_open(struct keeper *keeper, const struct keeper_options *options, cha
         else if (result != 0)
             (void)snprintf(error, error_size, "%s", keeper_error(keeper));
     }
+    keeper_link_end_io(&options->stock->segment->keeper.io_since_ms);
     if (result != 0)
         keeper_close(keeper);
     return result;

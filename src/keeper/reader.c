@@ -100,6 +100,7 @@ static bool answer_all(struct reader *reader)
         if (!keeper_link_lookup(&reader->stock, place, &lookup))
             continue;
         answer(reader, place, &lookup);
+        beat(reader); /* each may wait for its entry; a round of many is not a hang */
         any = true;
     }
     return any;
@@ -136,8 +137,10 @@ int reader_run(const struct heritage *heritage)
         log_critical("cannot start: %m");
         return EXIT_FAILURE;
     }
+    keeper_link_begin_io(&reader.stock.segment->keeper.reader_io_since_ms, clock_monotonic_ms());
     result = heritage->ledger->open_reader(&reader.ledger, heritage->ledger_location,
                                            heritage->ledger_hold, error, sizeof(error));
+    keeper_link_end_io(&reader.stock.segment->keeper.reader_io_since_ms);
     if (result != 0) {
         log_critical("cannot start: %s", error);
         return EXIT_FAILURE;

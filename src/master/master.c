@@ -274,6 +274,16 @@ static void on_keeper_start(void *context)
     place_give(&((struct master *)context)->owner.stock, STOCK_PLACE_KEEPER);
 }
 
+static void on_keeper_gone(void *context)
+{
+    struct stock *stock = &((struct master *)context)->owner.stock;
+
+    keeper_set_state(stock, KEEPER_ABSENT);
+    keeper_link_end_io(&stock->segment->keeper.io_since_ms);
+    keeper_link_stalled(stock, UINT32_MAX, 0); /* its successor does not know what it told */
+    place_reaped(stock, STOCK_PLACE_KEEPER);
+}
+
 static bool reader_is_mended(void *context)
 {
     (void)context; /* it writes nothing that another would have to finish */
@@ -283,6 +293,13 @@ static bool reader_is_mended(void *context)
 static void on_reader_start(void *context)
 {
     (void)context;
+}
+
+static void on_reader_gone(void *context)
+{
+    struct stock *stock = &((struct master *)context)->owner.stock;
+
+    keeper_link_end_io(&stock->segment->keeper.reader_io_since_ms);
 }
 
 static void set_up_children(struct master *master)
@@ -295,6 +312,7 @@ static void set_up_children(struct master *master)
         .in_child = leave_master,
         .is_mended = keeper_is_mended,
         .on_start = on_keeper_start,
+        .on_gone = on_keeper_gone,
         .context = master,
         .heartbeat = &link->heartbeat,
         .io_since_ms = &link->io_since_ms,
@@ -305,6 +323,7 @@ static void set_up_children(struct master *master)
     reader.run = reader_run;
     reader.is_mended = reader_is_mended;
     reader.on_start = on_reader_start;
+    reader.on_gone = on_reader_gone;
     reader.heartbeat = &link->reader_heartbeat;
     reader.io_since_ms = &link->reader_io_since_ms;
     single_init(&master->keeper, &keeper);
@@ -444,10 +463,6 @@ static void on_keeper_reaped(struct master *master, int status)
 {
     if (master->ending == ENDING_STOP && status != 0)
         master->exit_status = EXIT_FAILURE; /* it has said what is not in the ledger */
-    keeper_set_state(&master->owner.stock, KEEPER_ABSENT);
-    atomic_store_explicit(&master->owner.stock.segment->keeper.io_since_ms, 0,
-                          memory_order_relaxed);
-    place_reaped(&master->owner.stock, STOCK_PLACE_KEEPER);
 }
 
 static void reap(struct master *master)

@@ -36,6 +36,7 @@ static void start(struct single *single, uint64_t now_ms)
     }
     if (pid == -1) {
         log_error("cannot fork the %s: %m", options->name);
+        options->on_gone(options->context);
         single->restart_at_ms = now_ms + backoff_ms(++single->deaths);
         return;
     }
@@ -113,6 +114,7 @@ bool single_reaped(struct single *single, pid_t pid, int status, uint64_t now_ms
     if (single->pid == 0 || single->pid != pid)
         return false;
     single->pid = 0;
+    single->options.on_gone(single->options.context);
     if (single->stopping && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS)
         return true;
     if (WIFSIGNALED(status))

@@ -28,6 +28,7 @@ struct single_options {
     void (*in_child)(void *context);  /* lets the child drop what is the master's */
     bool (*is_mended)(void *context); /* what the dead one left is repaired */
     void (*on_start)(void *context);  /* right before the fork */
+    void (*on_gone)(void *context);   /* it was reaped, or the fork failed */
     void *context;
     const _Atomic uint64_t *heartbeat;   /* counts up while it lives, but in its ledger's hands */
     const _Atomic uint64_t *io_since_ms; /* 0: not in its ledger's hands */

@@ -155,13 +155,16 @@ int keeper_link_ask_restock(struct stock *stock, uint32_t index, uint32_t event,
     return TICKETD_DONE;
 }
 
-int keeper_link_take_back_restock(struct stock *stock, uint32_t index)
+int keeper_link_take_back_restock(struct stock *stock, uint32_t index, uint64_t token)
 {
+    struct segment_place *place = segment_place(stock, index);
     uint32_t ready = SEGMENT_RESTOCK_READY;
 
-    return atomic_compare_exchange_strong_explicit(&segment_place(stock, index)->restock, &ready,
-                                                   SEGMENT_RESTOCK_FREE, memory_order_acq_rel,
-                                                   memory_order_relaxed)
+    /* The keeper frees the place as soon as the entry is in the journal, before its outcome: what
+     * is ready may be the next one.  Only this worker writes the token. */
+    return place->restock_token == token && atomic_compare_exchange_strong_explicit(
+                                                &place->restock, &ready, SEGMENT_RESTOCK_FREE,
+                                                memory_order_acq_rel, memory_order_relaxed)
                ? TICKETD_DONE
                : TICKETD_INVALID;
 }

@@ -106,8 +106,9 @@ bool keeper_link_order(struct stock *stock, uint32_t place, struct segment_order
 int keeper_link_ask_restock(struct stock *stock, uint32_t place, uint32_t event, uint32_t quantity,
                             uint32_t cookie, uint64_t token);
 
-/* Takes it back: 0, or TICKETD_INVALID when the keeper has taken it. */
-int keeper_link_take_back_restock(struct stock *stock, uint32_t place);
+/* Takes the restock of that token back: 0, or TICKETD_INVALID when the keeper has taken it; then
+ * another one may be under way in its stead, which stays. */
+int keeper_link_take_back_restock(struct stock *stock, uint32_t place, uint64_t token);
 
 /* --- the keeper --- */
 

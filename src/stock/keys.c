@@ -184,8 +184,8 @@ uint32_t keys_forget(struct stock *stock, uint32_t ttl_s, uint32_t most)
         if (now - segment_high(get(slot_at(stock, index), SEGMENT_KEY_LINK)) <= ttl_s)
             break;
         unlink_oldest(stock, index);
-        /* relaxed: the fence in keys_put orders it before the slot's next key */
-        atomic_store_explicit(&keys->tail, ++tail, memory_order_relaxed);
+        /* release: who begins a walk at this tail does not come upon the key by its bucket */
+        atomic_store_explicit(&keys->tail, ++tail, memory_order_release);
         ++forgotten;
     }
     return forgotten;
