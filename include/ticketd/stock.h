@@ -10,7 +10,7 @@
  * or makes a system call, except stock_create and stock_destroy.
  *
  * Process-safe and thread-safe: any number of processes and threads may sell at once, each under
- * its own place.  What a process killed between two instructions leaves is mended by stock_repair
+ * its own place.  What a process killed between two instructions leaves is mended by place_repair
  * (src/stock/repair.h).  The protocol is that of tests/model/stock.pml. */
 #ifndef TICKETD_STOCK_H
 #define TICKETD_STOCK_H
@@ -29,7 +29,7 @@
 #define STOCK_QUANTITY_MAX INT32_MAX
 /* A swap that loses this often in a row answers TICKETD_BUSY: no loop without a limit. */
 #define STOCK_SWAP_TRIES_MAX 10000
-/* The keeper's place; workers have 0 … places - 2. */
+/* The keeper's place; workers have 1 … places - 1. */
 #define STOCK_PLACE_KEEPER 0
 /* A worker's place by its slot of the scoreboard. */
 #define STOCK_PLACE_OF(slot) ((slot) + 1)
@@ -43,7 +43,8 @@ struct stock {
     struct segment_header *segment;
 };
 
-/* How large a segment is; everything is sparse, so that only what is used costs memory. */
+/* How large a segment is.  It is sparse: what is not used costs no memory; of an event, its ring is
+ * used from the start (64 bytes a slot). */
 struct stock_options {
     uint32_t events_max;
     uint32_t ring_slots; /* of each event's journal; rounded up to a power of two */

@@ -14,7 +14,8 @@
  *   function that started the call returns.  The call is idle again when it runs, so that the
  *   callback may free it or start it anew.
  * - After vacancy_cancel returns, on_complete never runs.  A cancelled reserve that has not been
- *   judged yet takes nothing; one that has been judged stays sold and is found by its key.
+ *   judged yet, or can still be withdrawn, takes nothing; else it stays sold and is found by its
+ *   key.
  *   Cancelling an idle call does nothing.
  * - The request and all it points at must live until the starting function returns: an
  *   implementation that needs it longer copies it.

@@ -5,17 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/token.h"
+
 int parked_init(struct parked_table *table, uint32_t cell_count)
 {
-    uint32_t chains = 1;
+    struct token_source source = {.left = 0};
 
-    while (chains < cell_count)
-        chains *= 2;
-    *table = (struct parked_table){.cell_count = cell_count, .chain_mask = chains - 1};
+    *table = (struct parked_table){.cell_count = cell_count, .chain_bits = 1};
+    while (UINT32_C(1) << table->chain_bits < cell_count)
+        ++table->chain_bits;
+    table->seed = token_next(&source) | 1;
     TAILQ_INIT(&table->deadlines);
     TAILQ_INIT(&table->indexed);
     table->cells = calloc(cell_count, sizeof(*table->cells));
-    table->chains = calloc(chains, sizeof(*table->chains));
+    table->chains = calloc(UINT64_C(1) << table->chain_bits, sizeof(*table->chains));
     if (table->cells == NULL || table->chains == NULL) {
         parked_deinit(table);
         return -ENOMEM;
@@ -31,12 +34,14 @@ void parked_deinit(struct parked_table *table)
     table->chains = NULL;
 }
 
+/* Multiply-shift, as in stock/keys.c: the key is a hash already, only its chain must not be chosen.
+ */
 static struct parked_list *chain_of(const struct parked_table *table, const struct ledger_key *key)
 {
-    uint32_t hash; /* the key is a hash already */
+    uint64_t half;
 
-    memcpy(&hash, key->bytes, sizeof(hash));
-    return &table->chains[hash & table->chain_mask];
+    memcpy(&half, key->bytes, sizeof(half));
+    return &table->chains[half * table->seed >> (64 - table->chain_bits)];
 }
 
 /* Deadlines mostly come in order, so the place is mostly the end. */
@@ -130,15 +135,28 @@ void parked_end_wait(struct parked_table *table, struct parked *cell)
     cell->kind = PARKED_JUDGED;
 }
 
-/* The first cell of that key whose being a follower is as asked. */
-static struct parked *find(const struct parked_table *table, uint32_t event,
-                           const struct ledger_key *key, bool follows)
+void parked_follow(struct parked *cell, struct parked *leader)
+{
+    LIST_REMOVE(cell, by_key);
+    LIST_INSERT_AFTER(leader, cell, by_key);
+    cell->kind = PARKED_FOLLOWER;
+}
+
+void parked_lead(struct parked_table *table, struct parked *cell)
+{
+    LIST_REMOVE(cell, by_key);
+    LIST_INSERT_HEAD(chain_of(table, &cell->key), cell, by_key);
+    cell->kind = PARKED_JUDGED;
+}
+
+/* The first cell of that key that is not being judged: the leader, if there is one. */
+static struct parked *first_of(const struct parked_table *table, uint32_t event,
+                               const struct ledger_key *key)
 {
     struct parked *cell;
 
     LIST_FOREACH(cell, chain_of(table, key), by_key)
-    if (cell->event == event && ledger_key_equal(&cell->key, key) && cell->kind != PARKED_JUDGED &&
-        (cell->kind == PARKED_FOLLOWER) == follows)
+    if (cell->event == event && ledger_key_equal(&cell->key, key) && cell->kind != PARKED_JUDGED)
         return cell;
     return NULL;
 }
@@ -146,11 +164,15 @@ static struct parked *find(const struct parked_table *table, uint32_t event,
 struct parked *parked_leader(const struct parked_table *table, uint32_t event,
                              const struct ledger_key *key)
 {
-    return find(table, event, key, false);
+    struct parked *cell = first_of(table, event, key);
+
+    return cell == NULL || cell->kind == PARKED_FOLLOWER ? NULL : cell;
 }
 
 struct parked *parked_follower(const struct parked_table *table, uint32_t event,
                                const struct ledger_key *key)
 {
-    return find(table, event, key, true);
+    struct parked *cell = first_of(table, event, key);
+
+    return cell == NULL || cell->kind != PARKED_FOLLOWER ? NULL : cell;
 }

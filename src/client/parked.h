@@ -50,7 +50,8 @@ struct parked_table {
     uint32_t fresh; /* the first of those that were never used, which cost no memory yet */
     struct parked_list free;
     struct parked_list *chains; /* by key */
-    uint32_t chain_mask;
+    uint32_t chain_bits;
+    uint64_t seed;                 /* so that no client can choose keys of one chain */
     struct parked_queue deadlines; /* the earliest first */
     struct parked_queue indexed;   /* those that wait for the index */
 };
@@ -77,7 +78,13 @@ void parked_put_off(struct parked_table *table, struct parked *cell, uint64_t de
 void parked_wait_for_index(struct parked_table *table, struct parked *cell, uint64_t sequence);
 void parked_end_wait(struct parked_table *table, struct parked *cell);
 
-/* The cell of that key and event which others follow; and the first of those. */
+/* Of calls with one key the leader comes first in the chain, then its followers: makes the cell a
+ * follower of the leader, or the one that is judged in its place. */
+void parked_follow(struct parked *cell, struct parked *leader);
+void parked_lead(struct parked_table *table, struct parked *cell);
+
+/* The cell of that key and event which others follow, or NULL; where there is none, the first of
+ * those that followed it, or NULL. */
 struct parked *parked_leader(const struct parked_table *table, uint32_t event,
                              const struct ledger_key *key);
 struct parked *parked_follower(const struct parked_table *table, uint32_t event,

@@ -140,6 +140,18 @@ static void sold_out(struct vacancy_local *local, struct parked *cell,
     }
 }
 
+/* Why no sale may begin now.  Of a key that has a sale on its way it must not be said that nothing
+ * was sold. */
+static int refusal_of(const struct vacancy_local *local, const struct parked *cell, int answer)
+{
+    bool in_flight =
+        answer == TICKETD_LEDGER_FAULT && !ledger_key_is_none(&cell->key) &&
+        stock_key_in_flight(local->options.stock, cell->event,
+                            journal_end(local->options.stock, cell->event), &cell->key);
+
+    return in_flight ? TICKETD_KEY_IN_FLIGHT : answer;
+}
+
 static void sell(struct vacancy_local *local, struct parked *cell)
 {
     struct stock_sale sale = {
@@ -158,7 +170,7 @@ static void sell(struct vacancy_local *local, struct parked *cell)
     if (answer == TICKETD_SOLD_OUT) {
         sold_out(local, cell, &entry);
     } else if (answer != TICKETD_DONE) {
-        end_with(local, cell, answer);
+        end_with(local, cell, refusal_of(local, cell, answer));
     } else {
         cell->kind = PARKED_SALE;
         cell->sequence = entry.sequence;
@@ -168,14 +180,17 @@ static void sell(struct vacancy_local *local, struct parked *cell)
 /* Judges a parked sale: its key's earlier answer, or wait for who has the key, or sell. */
 static void judge(struct vacancy_local *local, struct parked *cell)
 {
+    struct parked *leader;
+
     if (ledger_key_is_none(&cell->key)) {
         sell(local, cell);
         return;
     }
     if (ended_by_index(local, cell))
         return;
-    if (parked_leader(&local->parked, cell->event, &cell->key) != NULL)
-        cell->kind = PARKED_FOLLOWER;
+    leader = parked_leader(&local->parked, cell->event, &cell->key);
+    if (leader != NULL)
+        parked_follow(cell, leader);
     else if (keys_are_full(local->options.stock))
         end_with(local, cell, TICKETD_BUSY);
     else
@@ -192,7 +207,7 @@ static void judge_followers(struct vacancy_local *local, uint32_t event,
         return;
     while (parked_leader(&local->parked, event, key) == NULL &&
            (next = parked_follower(&local->parked, event, key)) != NULL) {
-        next->kind = PARKED_JUDGED;
+        parked_lead(&local->parked, next);
         judge(local, next);
     }
 }
@@ -461,7 +476,7 @@ static void deliver_order(struct vacancy_local *local, const struct segment_orde
     struct vacancy_result result = {.status = order->status};
 
     if (cell == NULL || cell->kind != PARKED_ORDER || cell->event != order->event ||
-        cell->sequence != order->sequence)
+        cell->sequence != order->sequence || cell->token != order->token)
         return;
     if (order->status == TICKETD_DONE) {
         const char *id = stock_event_id(local->options.stock, cell->event);
@@ -523,6 +538,8 @@ bool vacancy_local_deliver(struct vacancy_local *local)
         deliver_order(local, &order);
         any = true;
     }
+    if (keeper_link_wants_reader(local->options.stock, local->options.place))
+        (void)eventfd_write(local->options.reader_bell, 1);
     if (!TAILQ_EMPTY(&local->parked.indexed))
         any |= deliver_indexed(local);
     return any;
@@ -578,11 +595,14 @@ uint64_t vacancy_local_deadline(const struct vacancy_local *local)
 uint64_t vacancy_local_expire(struct vacancy_local *local, uint64_t now_ms)
 {
     struct parked *cell = TAILQ_FIRST(&local->parked.deadlines);
+    uint64_t looks = 0;
 
-    /* few at a time: the loop has others to serve in between */
-    for (unsigned i = 0; i < VACANCY_LOCAL_EXPIRE_MAX && cell != NULL; ++i) {
-        if (cell->deadline_ms > now_ms)
+    /* few at a time: the loop has others to serve in between, and each with a key may have to look
+     * through the journal */
+    for (unsigned i = 0; i < VACANCY_LOCAL_EXPIRE_MAX && looks < VACANCY_LOCAL_LOOKS_MAX; ++i) {
+        if (cell == NULL || cell->deadline_ms > now_ms)
             break;
+        looks += ledger_key_is_none(&cell->key) ? 0 : stock_lag(local->options.stock, cell->event);
         expire(local, cell, now_ms);
         cell = TAILQ_FIRST(&local->parked.deadlines);
     }

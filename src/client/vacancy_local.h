@@ -14,8 +14,8 @@
  *
  * A deadline of 0 in a request means SALE_TIMEOUT from now.  A sale whose deadline comes before its
  * outcome is withdrawn: TICKETD_TIMED_OUT, nothing sold.  If the keeper has taken it already, it
- * gets OUTCOME_GRACE_MS more; after that, or at once while the ledger is at fault, the answer is
- * TICKETD_OUTCOME_UNKNOWN. */
+ * gets VACANCY_LOCAL_GRACE_MS more; after that, or at once while the ledger is at fault, the answer
+ * is TICKETD_OUTCOME_UNKNOWN. */
 #ifndef TICKETD_CLIENT_VACANCY_LOCAL_H
 #define TICKETD_CLIENT_VACANCY_LOCAL_H
 
@@ -34,8 +34,9 @@
 /* So many sales, or so many turns of the loop, and the keeper is rung although more are coming. */
 #define VACANCY_LOCAL_GATHER_MAX   256
 #define VACANCY_LOCAL_GATHER_TURNS 4
-/* Deadlines judged at one call. */
+/* Deadlines judged at one call, and slots of journals that these may look at. */
 #define VACANCY_LOCAL_EXPIRE_MAX 256
+#define VACANCY_LOCAL_LOOKS_MAX  262144
 
 struct vacancy_local_options {
     struct stock *stock; /* borrowed, outlives the client */

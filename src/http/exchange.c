@@ -1,6 +1,7 @@
 #include "http/exchange.h"
 
 #include <assert.h>
+#include <inttypes.h>
 
 #include "http/connection.h"
 #include "http/server.h"
@@ -9,6 +10,8 @@
 
 /* Headers of ours on one answer, at most. */
 #define REPLY_HEADERS_MAX 12
+/* At most one line so often about requests that are refused with 5xx. */
+#define WARN_EVERY_MS 1000
 /* The name of a header that libh2o has no token for. */
 #define HEADER(literal)                                                                            \
     {                                                                                              \
@@ -270,6 +273,27 @@ struct problem_extra {
     bool close;
 };
 
+/* A refusal that is the server's is a warning, but a crowd that is refused gets one line a second.
+ */
+static void log_problem(struct http_exchange *exchange, const struct problem_kind *kind,
+                        const char *detail)
+{
+    struct http_server *server = exchange->server;
+    bool warn = kind->status >= 500 &&
+                (server->warned_ms == 0 || server->now_ms >= server->warned_ms + WARN_EVERY_MS);
+
+    log_request(warn ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, exchange->request_id.base,
+                exchange->request_id.len, "answered %d %s: %s", kind->status, kind->code, detail);
+    if (warn) {
+        if (server->unwarned > 0)
+            log_warning("%" PRIu32 " more were refused since the last such line", server->unwarned);
+        server->warned_ms = server->now_ms;
+        server->unwarned = 0;
+    } else if (kind->status >= 500) {
+        ++server->unwarned;
+    }
+}
+
 static void send_problem(struct http_exchange *exchange, enum problem_code code, const char *detail,
                          const struct problem_extra *extra)
 {
@@ -277,9 +301,7 @@ static void send_problem(struct http_exchange *exchange, enum problem_code code,
     char *body = http_alloc(exchange, PROBLEM_BODY_MAX);
     size_t len = problem_print(body, code, detail, extra->pointer);
 
-    log_request(kind->status >= 500 ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG,
-                exchange->request_id.base, exchange->request_id.len, "answered %d %s: %s",
-                kind->status, kind->code, detail);
+    log_problem(exchange, kind, detail);
     http_reply(exchange, &(struct http_reply){
                              .status = kind->status,
                              .reason = kind->title,

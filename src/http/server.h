@@ -80,6 +80,8 @@ struct http_server {
     h2o_socket_t *control_listener; /* NULL: none, or draining */
     uint32_t control_connections;
     uint64_t accept_failed_ms; /* now_ms when accept last failed for want of something */
+    uint64_t warned_ms;        /* now_ms when a refusal was last logged as a warning */
+    uint32_t unwarned;         /* refusals since then */
     bool accept_paused;
     uint32_t accept_pause_ms;
     bool draining;

@@ -16,12 +16,13 @@ void keeper_clock_init(struct keeper_clock *clock, int64_t time_us)
     *clock = (struct keeper_clock){.time_us = time_us};
 }
 
-int64_t keeper_clock_now(const struct keeper_clock *clock, int64_t *ret_step_us)
+int64_t keeper_clock_now(struct keeper_clock *clock, int64_t *ret_step_us)
 {
-    int64_t wall_us = read_us(CLOCK_REALTIME);
-    int64_t step_us = clock->knows_offset ? wall_us - read_us(CLOCK_BOOTTIME) - clock->offset_us
-                                          : wall_us - clock->time_us;
+    int64_t wall_us = read_us(CLOCK_REALTIME), step_us;
 
+    clock->seen_offset_us = wall_us - read_us(CLOCK_BOOTTIME);
+    step_us =
+        clock->knows_offset ? clock->seen_offset_us - clock->offset_us : wall_us - clock->time_us;
     *ret_step_us = llabs(step_us) >= KEEPER_CLOCK_STEP_US ? step_us : 0;
     return wall_us > clock->time_us ? wall_us : clock->time_us;
 }
@@ -29,8 +30,9 @@ int64_t keeper_clock_now(const struct keeper_clock *clock, int64_t *ret_step_us)
 void keeper_clock_told(struct keeper_clock *clock, int64_t time_us, bool had_step)
 {
     clock->time_us = time_us;
-    /* only then: many small drifts are to be noticed too, when they add up */
+    /* only then: many small drifts are to be noticed too, when they add up; and as it was read
+     * before the step was recorded, which may have taken long */
     if (had_step || !clock->knows_offset)
-        clock->offset_us = read_us(CLOCK_REALTIME) - read_us(CLOCK_BOOTTIME);
+        clock->offset_us = clock->seen_offset_us;
     clock->knows_offset = true;
 }

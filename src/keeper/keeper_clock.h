@@ -10,8 +10,9 @@
 #define KEEPER_CLOCK_STEP_US 1000000
 
 struct keeper_clock {
-    int64_t time_us;   /* the last one told */
-    int64_t offset_us; /* wall clock minus boot clock, as of the last step that was recorded */
+    int64_t time_us;        /* the last one told */
+    int64_t offset_us;      /* wall clock minus boot clock, as of the last step that was recorded */
+    int64_t seen_offset_us; /* when it was last read */
     bool knows_offset;
 };
 
@@ -21,7 +22,7 @@ void keeper_clock_init(struct keeper_clock *clock, int64_t time_us);
 /* The time for a batch.  *ret_step_us: 0, or by how much the clock has been set ahead or back since
  * the last step; also what passed before this keeper's first batch, of which it knows nothing.  To
  * be recorded before the batch. */
-int64_t keeper_clock_now(const struct keeper_clock *clock, int64_t *ret_step_us);
+int64_t keeper_clock_now(struct keeper_clock *clock, int64_t *ret_step_us);
 /* That time is in use, and its step, if it had one, is recorded. */
 void keeper_clock_told(struct keeper_clock *clock, int64_t time_us, bool had_step);
 

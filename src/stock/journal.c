@@ -76,8 +76,8 @@ static int swap_entry(struct stock *stock, struct segment_place *owner, uint32_t
         }
         if (segment_high(word) - (uint32_t)durable >= most)
             break;
-        /* relaxed: the intent's release publishes it */
-        atomic_store_explicit(&owner->intent_event, index, memory_order_relaxed);
+        /* release: who sees it sees that the last intent, of another event perhaps, is gone */
+        atomic_store_explicit(&owner->intent_event, index, memory_order_release);
         /* release: who sees the intent sees which event it is of */
         atomic_store_explicit(&owner->intent, word, memory_order_release);
         has_intent = true;

@@ -136,6 +136,14 @@ bool keeper_link_order(struct stock *stock, uint32_t index, struct segment_order
     return true;
 }
 
+bool keeper_link_wants_reader(struct stock *stock, uint32_t index)
+{
+    uint32_t at;
+
+    return spsc_to_read(&segment_place(stock, index)->lookups, SEGMENT_LOOKUPS, &at) &&
+           keeper_link_wake(&stock->segment->keeper.reader_asleep);
+}
+
 int keeper_link_ask_restock(struct stock *stock, uint32_t index, uint32_t event, uint32_t quantity,
                             uint32_t cookie, uint64_t token)
 {
@@ -289,7 +297,8 @@ bool keeper_link_lookup(const struct stock *stock, uint32_t index,
     const struct segment_place *place = segment_place(stock, index);
     uint32_t at;
 
-    if (!spsc_to_read(&place->lookups, SEGMENT_LOOKUPS, &at))
+    if (!spsc_to_fill(&place->orders, SEGMENT_LOOKUPS, &at) ||
+        !spsc_to_read(&place->lookups, SEGMENT_LOOKUPS, &at))
         return false;
     *ret_lookup = *lookup_at(stock, index, at);
     return true;
@@ -299,11 +308,10 @@ void keeper_link_answer(struct stock *stock, uint32_t index, const struct segmen
 {
     struct segment_place *place = segment_place(stock, index);
     uint32_t at;
+    bool room = spsc_to_fill(&place->orders, SEGMENT_LOOKUPS, &at);
 
-    /* full: its worker does not read, or has died; nobody waits */
-    if (spsc_to_fill(&place->orders, SEGMENT_LOOKUPS, &at)) {
-        *order_at(stock, index, at) = *order;
-        spsc_filled(&place->orders);
-    }
+    assert(room && "keeper_link_lookup has seen it, and only this process fills it");
+    *order_at(stock, index, at) = *order;
+    spsc_filled(&place->orders);
     spsc_read(&place->lookups);
 }

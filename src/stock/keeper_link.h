@@ -99,6 +99,10 @@ void keeper_link_worker_awake(struct stock *stock, uint32_t place);
 int keeper_link_look_up(struct stock *stock, uint32_t place, const struct segment_lookup *lookup,
                         bool *ret_ring);
 
+/* Answers have been taken out: whether the reader, which leaves look-ups where they are while their
+ * answers have no room, must be rung. */
+bool keeper_link_wants_reader(struct stock *stock, uint32_t place);
+
 /* The next answer of the reader, or false. */
 bool keeper_link_order(struct stock *stock, uint32_t place, struct segment_order *ret_order);
 
@@ -175,10 +179,11 @@ enum reader_sleep {
     READER_WAITS_FOR_ENTRY, /* its look-up is of an entry that is not in the ledger yet */
 };
 
-/* The next look-up of a place; it stays in the queue until keeper_link_answer. */
+/* The next look-up of a place whose answer has room; it stays in the queue until
+ * keeper_link_answer. */
 bool keeper_link_lookup(const struct stock *stock, uint32_t place,
                         struct segment_lookup *ret_lookup);
-/* Sends the answer, if there is room for it, and takes the look-up out. */
+/* Sends the answer and takes the look-up out. */
 void keeper_link_answer(struct stock *stock, uint32_t place, const struct segment_order *order);
 
 #endif

@@ -43,13 +43,28 @@ bool place_is_reaped(const struct stock *stock, uint32_t place)
     return life_of(segment_place(stock, place)) == SEGMENT_REAPED;
 }
 
-/* Whether the place's intent is for that event, and then the word that its swap expects.
- * acquire: with an intent its event is seen; without one, the stamp of what it was about. */
-static bool intends(const struct segment_place *place, uint32_t event, uint64_t *ret_word)
+/* A look that meets an intent which changes so often in a row is to be repeated later. */
+#define LOOKS_MAX 16
+
+/* What a place intends: DONE, and the word that its swap expects in *ret_word; TICKETD_NOT_FOUND:
+ * nothing, or with another event; TICKETD_BUSY: it changes too quickly to tell.
+ * acquire: without an intent, the stamp of what it was about is seen. */
+static int look_at_intent(const struct segment_place *place, uint32_t event, uint64_t *ret_word)
 {
-    *ret_word = atomic_load_explicit(&place->intent, memory_order_acquire);
-    return *ret_word != SEGMENT_NO_INTENT &&
-           atomic_load_explicit(&place->intent_event, memory_order_relaxed) == event;
+    uint64_t word = atomic_load_explicit(&place->intent, memory_order_acquire);
+
+    for (int looks = 0; looks < LOOKS_MAX; ++looks) {
+        uint64_t before = word;
+        uint32_t of = atomic_load_explicit(&place->intent_event, memory_order_acquire);
+        word = atomic_load_explicit(&place->intent, memory_order_acquire);
+        if (word != before)
+            continue; /* the event may be that of the one or of the other */
+        if (word == SEGMENT_NO_INTENT || of != event)
+            return TICKETD_NOT_FOUND;
+        *ret_word = word;
+        return TICKETD_DONE;
+    }
+    return TICKETD_BUSY;
 }
 
 struct orphan {
@@ -68,7 +83,10 @@ static int look_at_intents(const struct stock *stock, uint32_t dead, struct orph
     for (uint32_t i = 0; i < stock->segment->place_count; ++i) {
         const struct segment_place *place = segment_place(stock, i);
         uint64_t word;
-        if (i == dead || !intends(place, orphan->event, &word))
+        int answer = i == dead ? TICKETD_NOT_FOUND : look_at_intent(place, orphan->event, &word);
+        if (answer == TICKETD_BUSY)
+            return answer;
+        if (answer != TICKETD_DONE)
             continue;
         if (segment_high(word) == orphan->sequence && life_of(place) == SEGMENT_ALIVE)
             return TICKETD_BUSY;
@@ -163,8 +181,8 @@ bool place_of_intent(const struct stock *stock, uint32_t event, uint32_t sequenc
     for (uint32_t i = 0; i < stock->segment->place_count; ++i) {
         const struct segment_place *place = segment_place(stock, i);
         uint64_t word;
-        if (life_of(place) == SEGMENT_ALIVE && intends(place, event, &word) &&
-            segment_high(word) == sequence) {
+        if (life_of(place) == SEGMENT_ALIVE &&
+            look_at_intent(place, event, &word) == TICKETD_DONE && segment_high(word) == sequence) {
             *ret_place = i;
             return true;
         }

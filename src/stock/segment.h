@@ -71,7 +71,7 @@
 /* No swap is under way. */
 #define SEGMENT_NO_INTENT UINT64_MAX
 /* Look-ups of one worker that wait for the reader at a time. */
-#define SEGMENT_LOOKUPS 64
+#define SEGMENT_LOOKUPS 1024
 
 enum segment_claim {
     SEGMENT_OPEN = 0,
@@ -121,6 +121,7 @@ struct segment_lookup {
 
 struct segment_order {
     uint64_t sequence;
+    uint64_t token;
     int64_t time_us;
     uint32_t quantity;
     uint32_t cookie;

@@ -47,7 +47,9 @@ static struct segment_header plan(const struct stock_options *options)
     uint64_t end = sizeof(plan);
     uint64_t places = options->places;
 
-    keys_plan(&plan.keys, options->keys_max, places * power_of_two(options->parked_max));
+    /* on their way: what living workers may park, and what dead ones have left in a journal */
+    keys_plan(&plan.keys, options->keys_max,
+              places * power_of_two(options->parked_max) + plan.ring_slots);
     plan.events_at = put(&end, options->events_max * sizeof(struct segment_event));
     plan.places_at = put(&end, places * sizeof(struct segment_place));
     plan.slots_at =
