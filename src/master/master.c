@@ -130,7 +130,8 @@ static int raise_descriptor_limit(const struct settings *settings)
 
 static void block_signals(sigset_t *ret_set)
 {
-    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD, WORKER_SIGNAL_ROLL};
+    static const int signals[] = {SIGTERM,           SIGINT, SIGHUP, SIGCHLD, WORKER_SIGNAL_ROLL,
+                                  KEEPER_SIGNAL_STOP};
 
     sigemptyset(ret_set);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); ++i)
@@ -249,7 +250,7 @@ static void open_watch(struct master *master)
     }
 }
 
-/* In a new worker: the master's own descriptors have no business there. */
+/* In a new child: the master's own descriptors have no business there. */
 static void leave_master(void *context)
 {
     struct master *master = context;
@@ -258,6 +259,19 @@ static void leave_master(void *context)
     watch_close(&master->watch);
     if (master->rehearsal.pid != 0)
         close(master->rehearsal.output);
+}
+
+/* In a new keeper or reader, which serve nobody: an address is closed when the master and the
+ * workers have closed it, and not when the ledger's processes end. */
+static void leave_master_and_listeners(void *context)
+{
+    struct master *master = context;
+
+    leave_master(master);
+    for (uint32_t i = 0; i < master->listeners.count; ++i)
+        close(master->listeners.items[i].fd);
+    for (uint32_t i = 0; i < master->control.count; ++i)
+        close(master->control.items[i].fd);
 }
 
 static bool keeper_is_mended(void *context)
@@ -292,7 +306,7 @@ static void set_up_children(struct master *master)
         .name = "keeper",
         .run = keeper_run,
         .heritage = &master->heritage,
-        .in_child = leave_master,
+        .in_child = leave_master_and_listeners,
         .is_mended = keeper_is_mended,
         .on_start = on_keeper_start,
         .context = master,
