@@ -64,6 +64,7 @@ struct master {
     int bell;    /* eventfd: a child's state has changed */
     enum ending ending;
     uint64_t stopped_ms; /* when the stop began */
+    bool hurried;        /* told a second time: killed whoever still had something to do */
     bool told_ready;
     uint64_t watch_at_ms;      /* when to look at watched files; 0: nothing moved */
     uint64_t reloads_taken_up; /* of those asked for: refused, or served by the rolling pool */
@@ -412,6 +413,7 @@ static void stop(struct master *master, const char *why)
         if (now_ms - master->stopped_ms < STOP_REPEAT_MS)
             return; /* one wish, told to the process and to its group */
         log_warning("%s again: not waiting any longer", why);
+        master->hurried = true;
         pool_kill(&master->pool);
         single_kill(&master->keeper);
         single_kill(&master->reader);
@@ -456,7 +458,7 @@ static void finish_restart(struct master *master)
 
 static void on_keeper_reaped(struct master *master, int status)
 {
-    if (master->ending == ENDING_STOP && status != 0)
+    if (master->ending == ENDING_STOP && !master->hurried && status != 0)
         master->exit_status = EXIT_FAILURE; /* it has said what is not in the ledger */
     keeper_set_state(&master->owner.stock, KEEPER_ABSENT);
     atomic_store_explicit(&master->owner.stock.segment->keeper.io_since_ms, 0,
