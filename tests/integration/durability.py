@@ -152,6 +152,41 @@ class Ledger:
         assert self.event()["available"] == capacity - sold
 
 
+@contextlib.contextmanager
+def locked(ledger):
+    """Somebody's shell is in the middle of writing into the ledger."""
+    db = sqlite3.connect(ledger.path, timeout=DEADLINE_S, isolation_level=None)
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+    finally:
+        db.close()
+
+
+@contextlib.contextmanager
+def stuck(server, ledger, sell):
+    """The keeper has taken what `sell` sold, and stands still in the middle of writing it."""
+    pid = keeper(server)
+    try:
+        with locked(ledger):
+            taken = ledger.event()["sequence"]
+            sell()
+            eventually(lambda: ledger.event()["sequence"] > taken, "the sale is in the journal")
+            # It waits for the lock in short sleeps, for two seconds in all.
+            eventually(lambda: _waits_for_lock(pid), "the keeper waits for the lock")
+            os.kill(pid, signal.SIGSTOP)
+        yield pid
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def _waits_for_lock(pid):
+    """An idle keeper sleeps in poll; only one that waits for SQLite's lock sleeps by the clock."""
+    with open(f"/proc/{pid}/wchan", encoding="ascii") as file:
+        return "nanosleep" in file.read()
+
+
 # ---------------------------------------------------------------- buyers
 
 

@@ -1,15 +1,14 @@
 """What was sold stays sold: over stops, kills of any process, of all of them, and a ledger that waits."""
 
-import contextlib
 import os
 import random
 import signal
-import sqlite3
 
 import pytest
 
-from durability import (RESTOCK, SALE, VOID, Buyers, Ledger, buy, keeper, order, paused, reader, ready, sigkill_tree)
-from harness import (DEADLINE_S, LONG, PURCHASE, RESERVE, SLACK_S, SLOW, alive, assert_problem, eventually, request_bytes,
+from durability import (RESTOCK, SALE, VOID, Buyers, Ledger, buy, keeper, locked, order, paused, reader, ready,
+                        sigkill_tree, stuck)
+from harness import (LONG, PURCHASE, RESERVE, SLACK_S, SLOW, alive, assert_problem, eventually, request_bytes,
                      stays)
 
 STOCK = 100000
@@ -19,17 +18,6 @@ SELL = request_bytes("POST", RESERVE, {"qty": 1})
 @pytest.fixture
 def ledger(tmp_path):
     return Ledger(tmp_path)
-
-
-@contextlib.contextmanager
-def locked(ledger):
-    """Somebody's shell is in the middle of writing into the ledger."""
-    db = sqlite3.connect(ledger.path, timeout=DEADLINE_S, isolation_level=None)
-    try:
-        db.execute("BEGIN IMMEDIATE")
-        yield
-    finally:
-        db.close()
 
 
 def assert_orders_are_known(server, orders):
@@ -231,16 +219,11 @@ def test_ready_and_a_ledger_at_fault(start, ledger):
 def test_ready_and_a_slow_ledger(start, ledger):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, SALE_TIMEOUT=60)
     victim = keeper(server)
-    with server.connect() as client, paused(victim):
-        with locked(ledger):
-            os.kill(victim, signal.SIGCONT)
-            client.send(SELL)
-            # the keeper is now waiting for the lock; there it stays
-            assert client.silent(0.3)
-            os.kill(victim, signal.SIGSTOP)
+    with server.connect() as client, stuck(server, ledger, lambda: client.send(SELL)):
         stays(lambda: ready(server) == 200, "ready", 2)
         eventually(lambda: ready(server) == 503, "unready after five seconds", 5 + SLACK_S)
         stays(lambda: alive(victim) and keeper(server) == victim, "the keeper is left alone", 2 * SLOW, step_s=0.1)
+        assert client.silent(0)
         os.kill(victim, signal.SIGCONT)
         assert client.answer().json()["success"] is True
         eventually(lambda: ready(server) == 200, "ready again")
