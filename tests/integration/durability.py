@@ -266,7 +266,10 @@ class Buyers:
             return not self.retry
         with self._lock:
             self.answered += 1
-            return self._note(key, answer)
+            done = self._note(key, answer)
+        if answer.status == 503:
+            time.sleep(PAUSE_S)
+        return done
 
     def _note(self, key, answer):
         said = answer.json()

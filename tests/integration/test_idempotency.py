@@ -330,7 +330,7 @@ def test_full_table(shop, ledger):
     sold = len(load.orders)
     assert 1000 <= sold <= 1000 + 8, sold
     assert set(load.refused.values()) == {"overloaded"} and not load.wrong and not load.lost
-    assert_problem(ask(server, "one more"), 503, "overloaded")
+    assert_problem(ask(server, "one-more"), 503, "overloaded")
     for key in sorted(load.orders)[:20]:
         answer = ask(server, key)
         assert answer[REPLAYED] == "true" and answer.json()["order_id"] == load.orders[key]
