@@ -8,12 +8,14 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "keeper/keeper_process.h"
+
 int sleeper_init(struct sleeper *sleeper, int bell)
 {
     sigset_t set;
 
     sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
+    sigaddset(&set, KEEPER_SIGNAL_STOP);
     *sleeper = (struct sleeper){.bell = bell};
     sleeper->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     return sleeper->signals == -1 ? -errno : 0;

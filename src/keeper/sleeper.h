@@ -1,4 +1,4 @@
-/* How the keeper and the reader wait: for their bell, for SIGTERM, for a time. */
+/* How the keeper and the reader wait: for their bell, for the signal to end, for a time. */
 #ifndef TICKETD_KEEPER_SLEEPER_H
 #define TICKETD_KEEPER_SLEEPER_H
 
@@ -10,10 +10,11 @@ struct sleeper {
     bool told_to_end;
 };
 
-/* SIGTERM is blocked already, as the master has it.  0 or -errno. */
+/* KEEPER_SIGNAL_STOP is blocked already, as the master has it.  0 or -errno. */
 int sleeper_init(struct sleeper *sleeper, int bell);
 
-/* Sleeps until the bell rings, SIGTERM comes, or `most_ms` have passed: false for the last. */
+/* Sleeps until the bell rings, the signal to end comes, or `most_ms` have passed: false for the
+ * last. */
 bool sleeper_wait(struct sleeper *sleeper, int most_ms);
 
 #endif

@@ -64,6 +64,7 @@ struct master {
     int bell;    /* eventfd: a child's state has changed */
     enum ending ending;
     uint64_t stopped_ms; /* when the stop began */
+    bool hurried;        /* told a second time: killed whoever still had something to do */
     bool told_ready;
     uint64_t watch_at_ms;      /* when to look at watched files; 0: nothing moved */
     uint64_t reloads_taken_up; /* of those asked for: refused, or served by the rolling pool */
@@ -130,7 +131,8 @@ static int raise_descriptor_limit(const struct settings *settings)
 
 static void block_signals(sigset_t *ret_set)
 {
-    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD, WORKER_SIGNAL_ROLL};
+    static const int signals[] = {SIGTERM,           SIGINT, SIGHUP, SIGCHLD, WORKER_SIGNAL_ROLL,
+                                  KEEPER_SIGNAL_STOP};
 
     sigemptyset(ret_set);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); ++i)
@@ -249,7 +251,7 @@ static void open_watch(struct master *master)
     }
 }
 
-/* In a new worker: the master's own descriptors have no business there. */
+/* In a new child: the master's own descriptors have no business there. */
 static void leave_master(void *context)
 {
     struct master *master = context;
@@ -258,6 +260,19 @@ static void leave_master(void *context)
     watch_close(&master->watch);
     if (master->rehearsal.pid != 0)
         close(master->rehearsal.output);
+}
+
+/* In a new keeper or reader, which serve nobody: an address is closed when the master and the
+ * workers have closed it, and not when the ledger's processes end. */
+static void leave_master_and_listeners(void *context)
+{
+    struct master *master = context;
+
+    leave_master(master);
+    for (uint32_t i = 0; i < master->listeners.count; ++i)
+        close(master->listeners.items[i].fd);
+    for (uint32_t i = 0; i < master->control.count; ++i)
+        close(master->control.items[i].fd);
 }
 
 static bool keeper_is_mended(void *context)
@@ -309,7 +324,7 @@ static void set_up_children(struct master *master)
         .name = "keeper",
         .run = keeper_run,
         .heritage = &master->heritage,
-        .in_child = leave_master,
+        .in_child = leave_master_and_listeners,
         .is_mended = keeper_is_mended,
         .on_start = on_keeper_start,
         .on_gone = on_keeper_gone,
@@ -417,6 +432,7 @@ static void stop(struct master *master, const char *why)
         if (now_ms - master->stopped_ms < STOP_REPEAT_MS)
             return; /* one wish, told to the process and to its group */
         log_warning("%s again: not waiting any longer", why);
+        master->hurried = true;
         pool_kill(&master->pool);
         single_kill(&master->keeper);
         single_kill(&master->reader);
@@ -461,7 +477,7 @@ static void finish_restart(struct master *master)
 
 static void on_keeper_reaped(struct master *master, int status)
 {
-    if (master->ending == ENDING_STOP && status != 0)
+    if (master->ending == ENDING_STOP && !master->hurried && status != 0)
         master->exit_status = EXIT_FAILURE; /* it has said what is not in the ledger */
 }
 

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "keeper/keeper_process.h"
 #include "util/backoff.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -141,7 +142,7 @@ void single_stop(struct single *single, uint64_t now_ms, uint64_t most_ms)
     if (single->pid == 0)
         return;
     single->kill_at_ms = now_ms + most_ms;
-    (void)kill(single->pid, SIGTERM);
+    (void)kill(single->pid, KEEPER_SIGNAL_STOP);
 }
 
 void single_restart(struct single *single)
