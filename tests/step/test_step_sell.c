@@ -1,0 +1,182 @@
+/* A worker is killed after every single instruction of a sale. */
+#include <signal.h>
+
+#include "stepper.h"
+#include "stock/segment.h"
+#include "world.h"
+
+/* Tickets that the dying one and its neighbour ask for. */
+#define QUANTITY       3
+#define QUANTITY_OTHER 2
+/* Far more steps than a sale has. */
+#define STEPS_MAX 5000
+
+static struct world world;
+
+static int set_up(void **state)
+{
+    (void)state;
+    stepper_skip_unless_permitted();
+    world_open(&world);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    world_close(&world);
+    return 0;
+}
+
+struct seller {
+    uint32_t place;
+    uint32_t quantity;
+    int key;
+};
+
+static const struct seller first = {.place = WORLD_PLACE(0), .quantity = QUANTITY, .key = 0};
+static const struct seller second = {.place = WORLD_PLACE(1), .quantity = QUANTITY_OTHER, .key = 1};
+
+/* What a worker does for one request, from its parking to the keeper's bell. */
+static void sell(void *context)
+{
+    const struct seller *seller = context;
+    struct vacancy_local worker;
+    struct answer answer;
+
+    world_worker_open(&world, &worker, seller->place);
+    world_buy(&world, &worker, seller->quantity, seller->key, &answer);
+    (void)vacancy_local_sleep(&worker);
+}
+
+static void start(struct stepper *stepper, const struct seller *seller)
+{
+    stepper_start(stepper, sell, (void *)seller, (uintptr_t)stock_sell);
+}
+
+static void kill_seller(struct stepper *stepper, const struct seller *seller)
+{
+    stepper_kill(stepper);
+    world_reaped(&world, seller->place);
+}
+
+/* Wherever in a sale a worker dies: the balance is exact, the next sale works, and the same key
+ * asked again sells once. */
+static void test_killed_after_every_instruction(void **state)
+{
+    unsigned sold = 0, not_sold = 0;
+    bool alive = true;
+
+    (void)state;
+    for (unsigned steps = 0; alive; ++steps) {
+        struct stepper stepper;
+        assert_in_range(steps, 0, STEPS_MAX);
+        world_begin_round(&world);
+        start(&stepper, &first);
+        alive = stepper_step(&stepper, steps);
+        kill_seller(&stepper, &first);
+        assert_true(world_repair(&world));
+        world_settle(&world);
+        ++*(world.tally.key_sales[0] > 0 ? &sold : &not_sold);
+        world_check(&world, 0, QUANTITY);
+    }
+    /* it has been killed on both sides of the stamp */
+    assert_true(sold > 10 && not_sold > 10);
+    print_message("# killed after each of %u instructions\n", sold + not_sold - 1);
+}
+
+/* Takes so many strides: each of one instruction when all is tried, else up to the next one that
+ * changes the shared segment; a death in between leaves the same bytes as one at its beginning. */
+static bool stride(struct stepper *stepper, unsigned count)
+{
+    bool alive = true;
+
+    if (world_is_long())
+        return stepper_step(stepper, count);
+    (void)world_changed(&world);
+    for (unsigned i = 0; alive && i < count; ++i)
+        do
+            alive = stepper_step(stepper, 1);
+        while (alive && !world_changed(&world));
+    return alive;
+}
+
+/* The first one is dead; the second one, which lives and is stopped, goes on when it is waited for,
+ * and has its sale in the end. */
+static void mend_beside(struct stepper *beside)
+{
+    if (world_repair(&world))
+        (void)world_turn(&world); /* it may have to wait for what the second one has taken */
+    stepper_run_to(beside, beside->end);
+    assert_true(world_repair(&world));
+    kill_seller(beside, &second);
+    assert_true(world_repair(&world));
+    world_check(&world, 0, QUANTITY);
+    assert_int_equal(world.tally.key_sales[1], 1);
+}
+
+/* One round; *ret_alive and *ret_beside_alive: whether the sales of the two were cut short. */
+static void run_pair(unsigned strides, unsigned strides_beside, bool dead_first, bool *ret_alive,
+                     bool *ret_beside_alive)
+{
+    struct stepper dying, beside;
+
+    world_begin_round(&world);
+    start(&dying, &first);
+    start(&beside, &second);
+    if (dead_first)
+        *ret_alive = stride(&dying, strides);
+    *ret_beside_alive = stride(&beside, strides_beside);
+    if (!dead_first)
+        *ret_alive = stride(&dying, strides);
+    kill_seller(&dying, &first);
+    if (*ret_beside_alive)
+        mend_beside(&beside);
+    else
+        stepper_kill(&beside);
+}
+
+static void run_pairs(bool dead_first)
+{
+    unsigned rounds = 0;
+    bool beside_alive = true;
+
+    for (unsigned strides_beside = 0; beside_alive; ++strides_beside) {
+        bool alive = true;
+        for (unsigned strides = 0; alive && beside_alive; ++strides, ++rounds)
+            run_pair(strides, strides_beside, dead_first, &alive, &beside_alive);
+    }
+    /* its last round has nobody beside */
+    world_reaped(&world, first.place);
+    world_reaped(&world, second.place);
+    assert_true(world_repair(&world));
+    world_settle(&world);
+    assert_true(rounds > 100);
+    print_message("# %u pairs of moments\n", rounds);
+}
+
+/* The same while another worker has stopped before any access of its own sale: what a living one
+ * may own is waited for, and its sale is not touched. */
+static void test_killed_beside_one_that_has_stopped(void **state)
+{
+    (void)state;
+    run_pairs(false);
+}
+
+/* The same when the living one began after the dying one had come so far. */
+static void test_killed_before_one_that_has_stopped(void **state)
+{
+    (void)state;
+    run_pairs(true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_killed_after_every_instruction, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_killed_beside_one_that_has_stopped, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_killed_before_one_that_has_stopped, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,104 @@
+/* What the stepped processes act on: a stock of one event, a real ledger, a keeper, and the workers
+ * that the test itself plays.  The test's process plays the master too.
+ *
+ * Sequences go round the small ring many times, so what a crash leaves lies among old entries.
+ * Faults fail the cmocka test that is running. */
+#ifndef TICKETD_TESTS_STEP_WORLD_H
+#define TICKETD_TESTS_STEP_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../crash/scratch.h"
+#include "client/vacancy_local.h"
+#include "keeper/keeper.h"
+#include "ticketd/stock.h"
+
+#define WORLD_CAPACITY 100000
+/* Places of workers: WORLD_PLACE(0) … */
+#define WORLD_WORKERS      5
+#define WORLD_PLACE(index) STOCK_PLACE_OF(index)
+/* Keys whose sales are counted at a time. */
+#define WORLD_KEYS 2
+/* Rounds after which a test makes a new world: the ledger stays small, and the key index unfilled.
+ */
+#define WORLD_ROUNDS 300
+
+/* What one call was told. */
+struct answer {
+    struct vacancy_call call; /* first: the callback is given this */
+    unsigned times;
+    struct vacancy_result result; /* the last one */
+};
+
+/* What the ledger's entries say, counted one by one. */
+struct tally {
+    uint64_t entries;
+    int64_t capacity;
+    int64_t sold;
+    int64_t owed;
+    int64_t available;
+    unsigned key_sales[WORLD_KEYS];
+    uint64_t key_sequence[WORLD_KEYS]; /* of the key's last sale */
+};
+
+struct world {
+    struct scratch scratch;
+    struct stock stock;
+    int hold; /* the right to the ledger */
+    int bell;
+    uint32_t event;
+    int64_t capacity; /* that there should be */
+    unsigned rounds;
+    struct keeper *keeper;
+    bool keeper_is_open;
+    struct ledger_key keys[WORLD_KEYS]; /* that are counted */
+    struct tally tally;
+    char key_text[WORLD_KEYS][32];
+    unsigned char *seen; /* the segment's bytes: see world_changed */
+};
+
+void world_open(struct world *world);
+/* Accepts a zeroed one. */
+void world_close(struct world *world);
+
+/* Begins a round: new keys, and a new world when the old one has had its rounds.  The keeper is
+ * open, nothing is under way. */
+void world_begin_round(struct world *world);
+
+/* The test's own keeper; no other one may live meanwhile, and no handle crosses fork. */
+void world_keeper_open(struct world *world);
+void world_keeper_close(struct world *world);
+struct keeper_options world_keeper_options(struct world *world);
+
+/* A worker in a place, in the process that calls. */
+void world_worker_open(struct world *world, struct vacancy_local *worker, uint32_t place);
+/* Asks for tickets; `key` is the number of one of the round's keys, or -1. */
+void world_buy(struct world *world, struct vacancy_local *worker, uint32_t quantity, int key,
+               struct answer *answer);
+/* Asks for more tickets; the world's capacity grows when that is done, which it must be. */
+void world_restock(struct world *world, struct vacancy_local *worker, uint32_t quantity,
+                   struct answer *answer);
+
+/* The owner of the place is dead and has been waited for. */
+void world_reaped(struct world *world, uint32_t place);
+/* Repairs every place whose owner is dead, and gives it to a new one.  false: one has to wait. */
+bool world_repair(struct world *world);
+
+/* The keeper's turns until it is idle.  false: it waits for an entry that is not stamped. */
+bool world_turn(struct world *world);
+/* The same, which must end idle; then the ledger and the stock are looked through: every entry
+ * follows from the one before, no ticket is lost, sold twice or owed. */
+void world_settle(struct world *world);
+
+/* What must hold after a crash that has been repaired: world_settle, a sale from another place, and
+ * a retry of the round's key `key` sells it exactly once in all, or finds that it has sold. */
+void world_check(struct world *world, int key, uint32_t quantity);
+
+/* Whether the segment's bytes are others than at the last call. */
+bool world_changed(struct world *world);
+
+/* Whether TICKETD_TEST_LONG asks for all that can be tried. */
+bool world_is_long(void);
+
+#endif
