@@ -85,22 +85,6 @@ static void test_killed_after_every_instruction(void **state)
     print_message("# killed after each of %u instructions\n", sold + not_sold - 1);
 }
 
-/* Takes so many strides: each of one instruction when all is tried, else up to the next one that
- * changes the shared segment; a death in between leaves the same bytes as one at its beginning. */
-static bool stride(struct stepper *stepper, unsigned count)
-{
-    bool alive = true;
-
-    if (world_is_long())
-        return stepper_step(stepper, count);
-    (void)world_changed(&world);
-    for (unsigned i = 0; alive && i < count; ++i)
-        do
-            alive = stepper_step(stepper, 1);
-        while (alive && !world_changed(&world));
-    return alive;
-}
-
 /* The first one is dead; the second one, which lives and is stopped, goes on when it is waited for,
  * and has its sale in the end. */
 static void mend_beside(struct stepper *beside)
@@ -125,10 +109,10 @@ static void run_pair(unsigned strides, unsigned strides_beside, bool dead_first,
     start(&dying, &first);
     start(&beside, &second);
     if (dead_first)
-        *ret_alive = stride(&dying, strides);
-    *ret_beside_alive = stride(&beside, strides_beside);
+        *ret_alive = world_stride(&world, &dying, strides);
+    *ret_beside_alive = world_stride(&world, &beside, strides_beside);
     if (!dead_first)
-        *ret_alive = stride(&dying, strides);
+        *ret_alive = world_stride(&world, &dying, strides);
     kill_seller(&dying, &first);
     if (*ret_beside_alive)
         mend_beside(&beside);

@@ -104,7 +104,6 @@ void world_begin_round(struct world *world)
         world_keeper_open(world);
     /* So that a seller takes the longer way, the bell's. */
     keeper_link_sleep(&world->stock.segment->keeper.asleep);
-    (void)world_changed(world);
 }
 
 struct keeper_options world_keeper_options(struct world *world)
@@ -326,7 +325,8 @@ void world_check(struct world *world, int key, uint32_t quantity)
     assert_int_equal(result.order.sequence, tally->key_sequence[key]);
 }
 
-bool world_changed(struct world *world)
+/* Whether the segment's bytes are others than at the last look. */
+static bool has_changed(struct world *world)
 {
     size_t size = world->stock.segment->size_bytes;
     bool changed = memcmp(world->seen, world->stock.segment, size) != 0;
@@ -336,7 +336,16 @@ bool world_changed(struct world *world)
     return changed;
 }
 
-bool world_is_long(void)
+bool world_stride(struct world *world, struct stepper *stepper, unsigned count)
 {
-    return getenv("TICKETD_TEST_LONG") != NULL;
+    bool alive = true;
+
+    if (getenv("TICKETD_TEST_LONG") != NULL)
+        return stepper_step(stepper, count);
+    (void)has_changed(world);
+    for (unsigned i = 0; alive && i < count; ++i)
+        do
+            alive = stepper_step(stepper, 1);
+        while (alive && !has_changed(world));
+    return alive;
 }

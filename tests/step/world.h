@@ -12,6 +12,7 @@
 #include "../crash/scratch.h"
 #include "client/vacancy_local.h"
 #include "keeper/keeper.h"
+#include "stepper.h"
 #include "ticketd/stock.h"
 
 #define WORLD_CAPACITY 100000
@@ -55,7 +56,7 @@ struct world {
     struct ledger_key keys[WORLD_KEYS]; /* that are counted */
     struct tally tally;
     char key_text[WORLD_KEYS][32];
-    unsigned char *seen; /* the segment's bytes: see world_changed */
+    unsigned char *seen; /* the segment's bytes at the last look of world_stride */
 };
 
 void world_open(struct world *world);
@@ -95,10 +96,11 @@ void world_settle(struct world *world);
  * a retry of the round's key `key` sells it exactly once in all, or finds that it has sold. */
 void world_check(struct world *world, int key, uint32_t quantity);
 
-/* Whether the segment's bytes are others than at the last call. */
-bool world_changed(struct world *world);
-
-/* Whether TICKETD_TEST_LONG asks for all that can be tried. */
-bool world_is_long(void);
+/* Takes a stepped process `count` strides on: with TICKETD_TEST_LONG each of one instruction, else
+ * each up to the next one that changes the segment.  What is left out then is nothing that a
+ * survivor could tell: a death in between leaves the same bytes as one at the stride's beginning,
+ * but for what a call into a library does in the kernel.
+ * false: the end came before. */
+bool world_stride(struct world *world, struct stepper *stepper, unsigned count);
 
 #endif
