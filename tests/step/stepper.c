@@ -191,6 +191,12 @@ bool stepper_step(struct stepper *stepper, unsigned count)
     return where(stepper) != stepper->end;
 }
 
+void stepper_finish(struct stepper *stepper)
+{
+    if (where(stepper) != stepper->end)
+        stepper_run_to(stepper, stepper->end);
+}
+
 bool stepper_syscall(struct stepper *stepper)
 {
     int status;

@@ -45,6 +45,9 @@ void stepper_end_at_return(struct stepper *stepper);
 /* Takes `count` steps.  false: the end came before, and it stands there. */
 bool stepper_step(struct stepper *stepper, unsigned count);
 
+/* Runs to the end, if it is not there. */
+void stepper_finish(struct stepper *stepper);
+
 /* Runs to the next point at which it enters or leaves the kernel.  false: the end came before. */
 bool stepper_syscall(struct stepper *stepper);
 

@@ -1,7 +1,5 @@
 /* A keeper is killed after the instructions of a batch, and between the system calls of its
  * transaction; another one takes over. */
-#include <signal.h>
-
 #include "stepper.h"
 #include "ticketd/error.h"
 #include "world.h"
@@ -22,21 +20,6 @@ static struct {
     struct vacancy_local workers[ASKERS];
     struct answer sale, same_key, beside, withdrawn, restock;
 } waiting;
-
-static int set_up(void **state)
-{
-    (void)state;
-    stepper_skip_unless_permitted();
-    world_open(&world);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    world_close(&world);
-    return 0;
-}
 
 /* A sale, another worker's with the same key (tickets to be returned), one that is withdrawn
  * (likewise), one without a key, and a restock. */
@@ -94,8 +77,7 @@ static void begin_round(void)
 
 static void kill_keeper(struct stepper *stepper)
 {
-    stepper_kill(stepper);
-    world_reaped(&world, STOCK_PLACE_KEEPER);
+    world_kill(&world, stepper, STOCK_PLACE_KEEPER);
     assert_true(world_repair(&world));
 }
 
@@ -142,6 +124,7 @@ static void test_killed_in_every_turn(void **state)
     unsigned strides;
 
     (void)state;
+    stepper_skip_unless_permitted();
     strides = kill_in_every_stride((uintptr_t)keeper_turn, do_nothing);
     assert_true(strides > 50);
     print_message("# killed at %u moments of the turns\n", strides);
@@ -153,7 +136,7 @@ static void die_with_unpublished_batch(void)
 
     stepper_start(&stepper, keep, &world, (uintptr_t)world_keeper_options(&world).ops->append);
     stepper_end_at_return(&stepper);
-    stepper_run_to(&stepper, stepper.end);
+    stepper_finish(&stepper);
     kill_keeper(&stepper);
 }
 
@@ -164,6 +147,7 @@ static void test_killed_while_taking_over(void **state)
     unsigned strides;
 
     (void)state;
+    stepper_skip_unless_permitted();
     strides = kill_in_every_stride((uintptr_t)keeper_open, die_with_unpublished_batch);
     assert_true(strides > 50);
     print_message("# killed at %u moments of a take-over and the turns after it\n", strides);
@@ -177,6 +161,7 @@ static void test_killed_at_every_system_call_of_the_transaction(void **state)
     unsigned stops, kept = 0;
 
     (void)state;
+    stepper_skip_unless_permitted();
     for (stops = 0; alive; ++stops) {
         struct stepper stepper;
         begin_round();
@@ -198,10 +183,9 @@ static void test_killed_at_every_system_call_of_the_transaction(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_killed_in_every_turn, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_killed_while_taking_over, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_killed_at_every_system_call_of_the_transaction, set_up,
-                                        tear_down),
+        world_test(test_killed_in_every_turn, &world),
+        world_test(test_killed_while_taking_over, &world),
+        world_test(test_killed_at_every_system_call_of_the_transaction, &world),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

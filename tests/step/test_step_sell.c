@@ -1,8 +1,5 @@
 /* A worker is killed after every single instruction of a sale. */
-#include <signal.h>
-
 #include "stepper.h"
-#include "stock/segment.h"
 #include "world.h"
 
 /* Tickets that the dying one and its neighbour ask for. */
@@ -13,52 +10,10 @@
 
 static struct world world;
 
-static int set_up(void **state)
-{
-    (void)state;
-    stepper_skip_unless_permitted();
-    world_open(&world);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    world_close(&world);
-    return 0;
-}
-
-struct seller {
-    uint32_t place;
-    uint32_t quantity;
-    int key;
-};
-
-static const struct seller first = {.place = WORLD_PLACE(0), .quantity = QUANTITY, .key = 0};
-static const struct seller second = {.place = WORLD_PLACE(1), .quantity = QUANTITY_OTHER, .key = 1};
-
-/* What a worker does for one request, from its parking to the keeper's bell. */
-static void sell(void *context)
-{
-    const struct seller *seller = context;
-    struct vacancy_local worker;
-    struct answer answer;
-
-    world_worker_open(&world, &worker, seller->place);
-    world_buy(&world, &worker, seller->quantity, seller->key, &answer);
-    (void)vacancy_local_sleep(&worker);
-}
-
-static void start(struct stepper *stepper, const struct seller *seller)
-{
-    stepper_start(stepper, sell, (void *)seller, (uintptr_t)stock_sell);
-}
-
-static void kill_seller(struct stepper *stepper, const struct seller *seller)
-{
-    stepper_kill(stepper);
-    world_reaped(&world, seller->place);
-}
+static const struct world_seller first = {
+    .world = &world, .place = WORLD_PLACE(0), .quantity = QUANTITY, .key = 0};
+static const struct world_seller second = {
+    .world = &world, .place = WORLD_PLACE(1), .quantity = QUANTITY_OTHER, .key = 1};
 
 /* Wherever in a sale a worker dies: the balance is exact, the next sale works, and the same key
  * asked again sells once. */
@@ -68,13 +23,14 @@ static void test_killed_after_every_instruction(void **state)
     bool alive = true;
 
     (void)state;
+    stepper_skip_unless_permitted();
     for (unsigned steps = 0; alive; ++steps) {
         struct stepper stepper;
         assert_in_range(steps, 0, STEPS_MAX);
         world_begin_round(&world);
-        start(&stepper, &first);
+        world_start_seller(&first, &stepper);
         alive = stepper_step(&stepper, steps);
-        kill_seller(&stepper, &first);
+        world_kill(&world, &stepper, first.place);
         assert_true(world_repair(&world));
         world_settle(&world);
         ++*(world.tally.key_sales[0] > 0 ? &sold : &not_sold);
@@ -91,9 +47,9 @@ static void mend_beside(struct stepper *beside)
 {
     if (world_repair(&world))
         (void)world_turn(&world); /* it may have to wait for what the second one has taken */
-    stepper_run_to(beside, beside->end);
+    stepper_finish(beside);
     assert_true(world_repair(&world));
-    kill_seller(beside, &second);
+    world_kill(&world, beside, second.place);
     assert_true(world_repair(&world));
     world_check(&world, 0, QUANTITY);
     assert_int_equal(world.tally.key_sales[1], 1);
@@ -106,35 +62,31 @@ static void run_pair(unsigned strides, unsigned strides_beside, bool dead_first,
     struct stepper dying, beside;
 
     world_begin_round(&world);
-    start(&dying, &first);
-    start(&beside, &second);
+    world_start_seller(&first, &dying);
+    world_start_seller(&second, &beside);
     if (dead_first)
         *ret_alive = world_stride(&world, &dying, strides);
     *ret_beside_alive = world_stride(&world, &beside, strides_beside);
     if (!dead_first)
         *ret_alive = world_stride(&world, &dying, strides);
-    kill_seller(&dying, &first);
-    if (*ret_beside_alive)
-        mend_beside(&beside);
-    else
-        stepper_kill(&beside);
+    world_kill(&world, &dying, first.place);
+    mend_beside(&beside);
 }
 
 static void run_pairs(bool dead_first)
 {
     unsigned rounds = 0;
-    bool beside_alive = true;
+    bool any_beside = true;
 
-    for (unsigned strides_beside = 0; beside_alive; ++strides_beside) {
+    for (unsigned strides_beside = 0; any_beside; ++strides_beside) {
         bool alive = true;
-        for (unsigned strides = 0; alive && beside_alive; ++strides, ++rounds)
+        any_beside = false;
+        for (unsigned strides = 0; alive; ++strides, ++rounds) {
+            bool beside_alive;
             run_pair(strides, strides_beside, dead_first, &alive, &beside_alive);
+            any_beside |= beside_alive;
+        }
     }
-    /* its last round has nobody beside */
-    world_reaped(&world, first.place);
-    world_reaped(&world, second.place);
-    assert_true(world_repair(&world));
-    world_settle(&world);
     assert_true(rounds > 100);
     print_message("# %u pairs of moments\n", rounds);
 }
@@ -144,6 +96,7 @@ static void run_pairs(bool dead_first)
 static void test_killed_beside_one_that_has_stopped(void **state)
 {
     (void)state;
+    stepper_skip_unless_permitted();
     run_pairs(false);
 }
 
@@ -151,15 +104,16 @@ static void test_killed_beside_one_that_has_stopped(void **state)
 static void test_killed_before_one_that_has_stopped(void **state)
 {
     (void)state;
+    stepper_skip_unless_permitted();
     run_pairs(true);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_killed_after_every_instruction, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_killed_beside_one_that_has_stopped, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_killed_before_one_that_has_stopped, set_up, tear_down),
+        world_test(test_killed_after_every_instruction, &world),
+        world_test(test_killed_beside_one_that_has_stopped, &world),
+        world_test(test_killed_before_one_that_has_stopped, &world),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,7 +40,7 @@ static void make_ledger(struct world *world)
     ops->close(ledger);
 }
 
-void world_open(struct world *world)
+static void world_open(struct world *world)
 {
     struct stock_options options = {
         .events_max = 1,
@@ -67,10 +67,8 @@ void world_open(struct world *world)
     world_keeper_open(world);
 }
 
-void world_close(struct world *world)
+static void world_close(struct world *world)
 {
-    if (world->keeper == NULL)
-        return;
     world_keeper_close(world);
     free(world->keeper);
     free(world->seen);
@@ -79,6 +77,18 @@ void world_close(struct world *world)
     (void)close(world->hold);
     scratch_remove(&world->scratch);
     *world = (struct world){0};
+}
+
+int world_set_up(void **state)
+{
+    world_open(*state);
+    return 0;
+}
+
+int world_tear_down(void **state)
+{
+    world_close(*state);
+    return 0;
 }
 
 void world_begin_round(struct world *world)
@@ -152,6 +162,12 @@ void world_worker_open(struct world *world, struct vacancy_local *worker, uint32
     assert_int_equal(vacancy_local_init(worker, &options), 0);
 }
 
+void world_worker_end(struct world *world, struct vacancy_local *worker)
+{
+    place_reaped(&world->stock, worker->options.place);
+    vacancy_local_deinit(worker);
+}
+
 static void on_complete(struct vacancy_call *call, const struct vacancy_result *result)
 {
     struct answer *answer = (struct answer *)call;
@@ -190,8 +206,26 @@ void world_restock(struct world *world, struct vacancy_local *worker, uint32_t q
     world->capacity += quantity;
 }
 
-void world_reaped(struct world *world, uint32_t place)
+/* What a worker does for one request, from its parking to the keeper's bell. */
+static void sell(void *context)
 {
+    const struct world_seller *seller = context;
+    struct vacancy_local worker;
+    struct answer answer;
+
+    world_worker_open(seller->world, &worker, seller->place);
+    world_buy(seller->world, &worker, seller->quantity, seller->key, &answer);
+    (void)vacancy_local_sleep(&worker);
+}
+
+void world_start_seller(const struct world_seller *seller, struct stepper *ret_stepper)
+{
+    stepper_start(ret_stepper, sell, (void *)seller, (uintptr_t)stock_sell);
+}
+
+void world_kill(struct world *world, struct stepper *stepper, uint32_t place)
+{
+    stepper_kill(stepper);
     place_reaped(&world->stock, place);
 }
 

@@ -59,9 +59,11 @@ struct world {
     unsigned char *seen; /* the segment's bytes at the last look of world_stride */
 };
 
-void world_open(struct world *world);
-/* Accepts a zeroed one. */
-void world_close(struct world *world);
+/* For cmocka: *state is a struct world. */
+int world_set_up(void **state);
+int world_tear_down(void **state);
+#define world_test(name, world)                                                                    \
+    cmocka_unit_test_prestate_setup_teardown(name, world_set_up, world_tear_down, world)
 
 /* Begins a round: new keys, and a new world when the old one has had its rounds.  The keeper is
  * open, nothing is under way. */
@@ -74,6 +76,8 @@ struct keeper_options world_keeper_options(struct world *world);
 
 /* A worker in a place, in the process that calls. */
 void world_worker_open(struct world *world, struct vacancy_local *worker, uint32_t place);
+/* It ends with calls that it was not told of, and is reaped. */
+void world_worker_end(struct world *world, struct vacancy_local *worker);
 /* Asks for tickets; `key` is the number of one of the round's keys, or -1. */
 void world_buy(struct world *world, struct vacancy_local *worker, uint32_t quantity, int key,
                struct answer *answer);
@@ -81,8 +85,19 @@ void world_buy(struct world *world, struct vacancy_local *worker, uint32_t quant
 void world_restock(struct world *world, struct vacancy_local *worker, uint32_t quantity,
                    struct answer *answer);
 
-/* The owner of the place is dead and has been waited for. */
-void world_reaped(struct world *world, uint32_t place);
+/* A worker that is going to be stepped through a sale. */
+struct world_seller {
+    struct world *world;
+    uint32_t place;
+    uint32_t quantity;
+    int key;
+};
+
+/* Forks it, and stops it where it begins to sell.  It goes on to the keeper's bell. */
+void world_start_seller(const struct world_seller *seller, struct stepper *ret_stepper);
+
+/* Kills who has the place. */
+void world_kill(struct world *world, struct stepper *stepper, uint32_t place);
 /* Repairs every place whose owner is dead, and gives it to a new one.  false: one has to wait. */
 bool world_repair(struct world *world);
 
