@@ -9,8 +9,10 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -92,7 +94,7 @@ void stepper_run_to(struct stepper *stepper, uintptr_t address)
     leave_breakpoint(stepper, address, code);
 }
 
-/* Finds the executable's mapping that holds its instructions. */
+/* Finds the executable's mappings: the first one, and the one that holds its instructions. */
 static void find_code(struct stepper *stepper)
 {
     char path[64], program[PATH_MAX] = {0}, line[PATH_MAX + 128];
@@ -105,16 +107,62 @@ static void find_code(struct stepper *stepper)
     assert_non_null(maps);
     while (fgets(line, sizeof(line), maps) != NULL) {
         char permissions[8], name[PATH_MAX] = {0};
-        uintptr_t begin, end;
-        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %7s %*s %*s %*s %4095[^\n]", &begin, &end,
-                   permissions, name) == 4 &&
-            permissions[2] == 'x' && strcmp(name, program) == 0) {
+        uintptr_t begin, end, offset;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %7s %" SCNxPTR " %*s %*s %4095[^\n]", &begin,
+                   &end, permissions, &offset, name) != 5 ||
+            strcmp(name, program) != 0)
+            continue;
+        if (offset == 0)
+            stepper->base = begin;
+        if (permissions[2] == 'x') {
             stepper->code_begin = begin;
             stepper->code_end = end;
         }
     }
     (void)fclose(maps);
     assert_int_not_equal(stepper->code_end, 0);
+}
+
+/* The value of a function's symbol in an executable as it lies in its file; 0: it has none. */
+static uint64_t find_function(const unsigned char *file, const char *function)
+{
+    const Elf64_Ehdr *header = (const Elf64_Ehdr *)file;
+    const Elf64_Shdr *sections = (const Elf64_Shdr *)(file + header->e_shoff);
+
+    for (unsigned i = 0; i < header->e_shnum; ++i) {
+        const Elf64_Sym *symbols = (const Elf64_Sym *)(file + sections[i].sh_offset);
+        const char *names;
+        if (sections[i].sh_type != SHT_SYMTAB)
+            continue;
+        names = (const char *)file + sections[sections[i].sh_link].sh_offset;
+        for (size_t s = 0; s < sections[i].sh_size / sizeof(*symbols); ++s)
+            if (ELF64_ST_TYPE(symbols[s].st_info) == STT_FUNC &&
+                strcmp(names + symbols[s].st_name, function) == 0)
+                return symbols[s].st_value;
+    }
+    return 0;
+}
+
+uintptr_t stepper_address_of(const struct stepper *stepper, const char *function)
+{
+    char path[64];
+    struct stat stat;
+    unsigned char *file;
+    uint64_t value;
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)stepper->pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(fstat(fd, &stat), 0);
+    file = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    assert_true(file != MAP_FAILED);
+    value = find_function(file, function);
+    if (((const Elf64_Ehdr *)file)->e_type == ET_DYN)
+        value += stepper->base;
+    (void)munmap(file, (size_t)stat.st_size);
+    (void)close(fd);
+    assert_true(value > stepper->code_begin && value < stepper->code_end);
+    return value;
 }
 
 void stepper_skip_unless_permitted(void)

@@ -20,6 +20,7 @@ struct stepper {
     /* where the program's own instructions are */
     uintptr_t code_begin;
     uintptr_t code_end;
+    uintptr_t base;    /* where the executable's file begins in memory */
     uintptr_t end;     /* it is not stepped beyond this one */
     uint8_t call_code; /* what stands at `end` while stepper_syscall is used */
     bool in_call;
@@ -35,6 +36,9 @@ void stepper_start(struct stepper *stepper, void (*run)(void *context), void *co
 
 /* Stops a descendant that is running. */
 void stepper_attach(struct stepper *stepper, pid_t pid);
+
+/* Where its program has that function, by the symbol table of the executable. */
+uintptr_t stepper_address_of(const struct stepper *stepper, const char *function);
 
 /* Lets it run to that address. */
 void stepper_run_to(struct stepper *stepper, uintptr_t address);
