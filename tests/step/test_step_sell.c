@@ -55,8 +55,10 @@ static void mend_beside(struct stepper *beside)
     assert_int_equal(world.tally.key_sales[1], 1);
 }
 
-/* One round; *ret_alive and *ret_beside_alive: whether the sales of the two were cut short. */
-static void run_pair(unsigned strides, unsigned strides_beside, bool dead_first, bool *ret_alive,
+/* One round; *ret_alive and *ret_beside_alive: whether the sales of the two were cut short.  Of the
+ * dying one only the bytes that it leaves matter; the other one also remembers what it has read, so
+ * all its instructions are moments of their own when everything is to be tried. */
+static void run_pair(unsigned changes, unsigned strides_beside, bool dead_first, bool *ret_alive,
                      bool *ret_beside_alive)
 {
     struct stepper dying, beside;
@@ -65,10 +67,10 @@ static void run_pair(unsigned strides, unsigned strides_beside, bool dead_first,
     world_start_seller(&first, &dying);
     world_start_seller(&second, &beside);
     if (dead_first)
-        *ret_alive = world_stride(&world, &dying, strides);
+        *ret_alive = world_step_changes(&world, &dying, changes);
     *ret_beside_alive = world_stride(&world, &beside, strides_beside);
     if (!dead_first)
-        *ret_alive = world_stride(&world, &dying, strides);
+        *ret_alive = world_step_changes(&world, &dying, changes);
     world_kill(&world, &dying, first.place);
     mend_beside(&beside);
 }
@@ -81,9 +83,9 @@ static void run_pairs(bool dead_first)
     for (unsigned strides_beside = 0; any_beside; ++strides_beside) {
         bool alive = true;
         any_beside = false;
-        for (unsigned strides = 0; alive; ++strides, ++rounds) {
+        for (unsigned changes = 0; alive; ++changes, ++rounds) {
             bool beside_alive;
-            run_pair(strides, strides_beside, dead_first, &alive, &beside_alive);
+            run_pair(changes, strides_beside, dead_first, &alive, &beside_alive);
             any_beside |= beside_alive;
         }
     }

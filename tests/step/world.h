@@ -56,7 +56,7 @@ struct world {
     struct ledger_key keys[WORLD_KEYS]; /* that are counted */
     struct tally tally;
     char key_text[WORLD_KEYS][32];
-    unsigned char *seen; /* the segment's bytes at the last look of world_stride */
+    unsigned char *seen; /* the segment's bytes at the last look of world_step_changes */
 };
 
 /* For cmocka: *state is a struct world. */
@@ -111,11 +111,13 @@ void world_settle(struct world *world);
  * a retry of the round's key `key` sells it exactly once in all, or finds that it has sold. */
 void world_check(struct world *world, int key, uint32_t quantity);
 
-/* Takes a stepped process `count` strides on: with TICKETD_TEST_LONG each of one instruction, else
- * each up to the next one that changes the segment.  What is left out then is nothing that a
- * survivor could tell: a death in between leaves the same bytes as one at the stride's beginning,
- * but for what a call into a library does in the kernel.
+/* Takes a stepped process on until it has changed the segment `count` times.  Who is killed between
+ * two changes leaves the same bytes as one killed right after the first of them, so nothing that a
+ * survivor could tell is left out, but for what a call into a library does in the kernel.
  * false: the end came before. */
+bool world_step_changes(struct world *world, struct stepper *stepper, unsigned count);
+
+/* The same, but with TICKETD_TEST_LONG `count` single instructions. */
 bool world_stride(struct world *world, struct stepper *stepper, unsigned count);
 
 #endif
