@@ -16,7 +16,7 @@
 #define TEXT_MAX      4096
 #define SETTINGS_SIZE 256
 
-static _Noreturn void run(const struct server *server, int log)
+static _Noreturn void run(const struct server *server, const char *binary, int log)
 {
     char host[SETTINGS_SIZE], ledger[SETTINGS_SIZE], stock[SETTINGS_SIZE];
     const char *const settings[] = {
@@ -37,7 +37,7 @@ static _Noreturn void run(const struct server *server, int log)
     (void)snprintf(stock, sizeof(stock), "INITIAL_STOCK=%d", SERVER_STOCK);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && dup2(log, STDOUT_FILENO) != -1 &&
         dup2(log, STDERR_FILENO) != -1)
-        (void)execle(getenv("TICKETD"), "ticketd", (char *)NULL, settings);
+        (void)execle(binary, "ticketd", (char *)NULL, settings);
     _exit(127);
 }
 
@@ -54,9 +54,11 @@ static void wait_until_ready(const struct server *server)
 
 void server_start(struct server *server)
 {
+    const char *binary = getenv("TICKETD");
     int log[2];
 
-    assert_non_null(getenv("TICKETD"));
+    if (binary == NULL)
+        fail_msg("set TICKETD to the path of the ticketd binary");
     *server = (struct server){.master = 0};
     scratch_make(&server->scratch);
     (void)snprintf(server->address, sizeof(server->address), "%s/socket", server->scratch.folder);
@@ -64,7 +66,7 @@ void server_start(struct server *server)
     server->master = fork();
     assert_true(server->master >= 0);
     if (server->master == 0)
-        run(server, log[1]);
+        run(server, binary, log[1]);
     (void)close(log[1]);
     server->log = fdopen(log[0], "r");
     assert_non_null(server->log);
@@ -102,18 +104,22 @@ static bool is_worker(pid_t pid)
 
 pid_t server_worker(const struct server *server)
 {
-    char path[64];
-    int pid, worker = 0;
+    char path[64], line[TEXT_MAX] = "", *rest = line;
+    pid_t worker = 0;
     FILE *children;
 
     (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)server->master,
                    (int)server->master);
     children = fopen(path, "re");
     assert_non_null(children);
-    while (worker == 0 && fscanf(children, "%d", &pid) == 1)
+    (void)fgets(line, sizeof(line), children);
+    (void)fclose(children);
+    while (worker == 0 && *rest != '\0') {
+        pid_t pid = (pid_t)strtol(rest, &rest, 10);
+        rest += strspn(rest, " ");
         if (is_worker(pid))
             worker = pid;
-    (void)fclose(children);
+    }
     assert_int_not_equal(worker, 0);
     return worker;
 }

@@ -3,11 +3,11 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -94,6 +94,26 @@ void stepper_run_to(struct stepper *stepper, uintptr_t address)
     leave_breakpoint(stepper, address, code);
 }
 
+/* One line of /proc/PID/maps: begin-end permissions offset device inode path */
+static void note_mapping(struct stepper *stepper, const char *line, const char *program)
+{
+    const char *path = strchr(line, '/');
+    char *rest;
+    uintptr_t begin = strtoul(line, &rest, 16), end = strtoul(rest + 1, &rest, 16);
+    bool is_code = rest[3] == 'x';
+    uintptr_t offset = strtoul(rest + 5, NULL, 16);
+
+    if (path == NULL || strncmp(path, program, strlen(program)) != 0 ||
+        path[strlen(program)] != '\n')
+        return;
+    if (offset == 0)
+        stepper->base = begin;
+    if (is_code) {
+        stepper->code_begin = begin;
+        stepper->code_end = end;
+    }
+}
+
 /* Finds the executable's mappings: the first one, and the one that holds its instructions. */
 static void find_code(struct stepper *stepper)
 {
@@ -105,20 +125,8 @@ static void find_code(struct stepper *stepper)
     (void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)stepper->pid);
     maps = fopen(path, "re");
     assert_non_null(maps);
-    while (fgets(line, sizeof(line), maps) != NULL) {
-        char permissions[8], name[PATH_MAX] = {0};
-        uintptr_t begin, end, offset;
-        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %7s %" SCNxPTR " %*s %*s %4095[^\n]", &begin,
-                   &end, permissions, &offset, name) != 5 ||
-            strcmp(name, program) != 0)
-            continue;
-        if (offset == 0)
-            stepper->base = begin;
-        if (permissions[2] == 'x') {
-            stepper->code_begin = begin;
-            stepper->code_end = end;
-        }
-    }
+    while (fgets(line, sizeof(line), maps) != NULL)
+        note_mapping(stepper, line, program);
     (void)fclose(maps);
     assert_int_not_equal(stepper->code_end, 0);
 }

@@ -30,7 +30,7 @@ static int64_t now_us(void)
 static void make_ledger(struct world *world)
 {
     char error[256] = "";
-    struct ledger *ledger;
+    struct ledger *ledger = NULL;
 
     scratch_make(&world->scratch);
     if (ops->lock(&world->hold, world->scratch.ledger, 0, error, sizeof(error)) != 0 ||
