@@ -57,8 +57,10 @@ void server_start(struct server *server)
     const char *binary = getenv("TICKETD");
     int log[2];
 
-    if (binary == NULL)
+    if (binary == NULL) {
         fail_msg("set TICKETD to the path of the ticketd binary");
+        return;
+    }
     *server = (struct server){.master = 0};
     scratch_make(&server->scratch);
     (void)snprintf(server->address, sizeof(server->address), "%s/socket", server->scratch.folder);
