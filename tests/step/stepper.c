@@ -173,19 +173,18 @@ uintptr_t stepper_address_of(const struct stepper *stepper, const char *function
     return value;
 }
 
-void stepper_skip_unless_permitted(void)
+bool stepper_is_permitted(void)
 {
     pid_t child = fork();
-    int status;
+    int status = -1;
 
-    assert_true(child >= 0);
     if (child == 0)
         _exit(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0 ? 0 : 1);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    if (status == 0)
-        return;
-    print_message("skipped: this process may not use ptrace\n");
-    skip();
+    if (child > 0 && waitpid(child, &status, 0) == child && status == 0)
+        return true;
+    /* In the words of TAP; cmocka's own skip() would be read as a failure. */
+    (void)puts("1..0 # SKIP this process may not use ptrace");
+    return false;
 }
 
 static _Noreturn void run_child(void (*run)(void *context), void *context)

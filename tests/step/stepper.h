@@ -26,8 +26,8 @@ struct stepper {
     bool in_call;
 };
 
-/* Skips the cmocka test that is running, with the reason, when this process may not trace. */
-void stepper_skip_unless_permitted(void);
+/* For main: whether this process may trace.  If not, it has told that all tests are skipped. */
+bool stepper_is_permitted(void);
 
 /* Forks a child that calls run(context), and stops it before the first instruction of the function
  * `from`, which it must reach.  It ends when `run` returns. */

@@ -72,7 +72,6 @@ static void test_worker_killed_in_a_sale(void **state)
     bool alive = true;
 
     (void)state;
-    stepper_skip_unless_permitted();
     for (steps = 0; alive; ++steps) {
         unsigned voided;
         assert_in_range(steps, 0, STEPS_MAX);
@@ -88,5 +87,5 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_worker_killed_in_a_sale)};
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return stepper_is_permitted() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }
