@@ -82,12 +82,20 @@ void server_stop(struct server *server)
     assert_int_equal(kill(server->master, SIGTERM), 0);
     assert_int_equal(waitpid(server->master, &status, 0), server->master);
     assert_int_equal(status, 0);
+    server->master = 0;
     (void)fclose(server->log);
 }
 
 void server_remove(struct server *server)
 {
-    scratch_remove(&server->scratch);
+    if (server->master > 0) {
+        (void)kill(server->master, SIGKILL);
+        (void)waitpid(server->master, NULL, 0);
+    }
+    server->master = 0;
+    if (server->scratch.folder[0] != '\0')
+        scratch_remove(&server->scratch);
+    server->scratch.folder[0] = '\0';
 }
 
 static bool is_worker(pid_t pid)

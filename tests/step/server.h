@@ -31,7 +31,7 @@ struct purchase {
 void server_start(struct server *server);
 /* Ends it in good order.  The ledger stays. */
 void server_stop(struct server *server);
-/* Removes what it left. */
+/* Removes what it left; it is killed if it still runs.  Accepts one that was removed. */
 void server_remove(struct server *server);
 
 /* The process of its only worker. */

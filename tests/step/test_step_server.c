@@ -7,42 +7,50 @@
 #define KEY       "\"one-purchase\""
 #define STEPS_MAX 5000
 
+static struct server server;
+
+static int tear_down(void **state)
+{
+    (void)state;
+    server_remove(&server);
+    return 0;
+}
+
 /* The client asks until it is served: once more with the same key, and again. */
-static void retry(const struct server *server)
+static void retry(void)
 {
     struct purchase purchase, again;
 
-    assert_true(server_answer(server_ask(server, QUANTITY, KEY), &purchase));
+    assert_true(server_answer(server_ask(&server, QUANTITY, KEY), &purchase));
     assert_true(purchase.sold);
-    assert_true(server_answer(server_ask(server, QUANTITY, KEY), &again));
+    assert_true(server_answer(server_ask(&server, QUANTITY, KEY), &again));
     assert_true(again.sold && again.replayed);
     assert_string_equal(again.order_id, purchase.order_id);
-    assert_true(server_answer(server_ask(server, 1, NULL), &purchase));
+    assert_true(server_answer(server_ask(&server, 1, NULL), &purchase));
     assert_true(purchase.sold && !purchase.replayed);
     assert_string_not_equal(again.order_id, purchase.order_id);
 }
 
 /* The key has sold once, every ticket is where it should be, and none is owed. */
-static void audit(const struct server *server)
+static void audit(void)
 {
-    assert_int_equal(server_query(server, "SELECT count(*) FROM entries WHERE kind = 1"), 2);
-    assert_int_equal(server_query(server, "SELECT count(*) FROM entries WHERE kind = 1 AND key"
-                                          " IS NOT NULL"),
+    assert_int_equal(server_query(&server, "SELECT count(*) FROM entries WHERE kind = 1"), 2);
+    assert_int_equal(server_query(&server, "SELECT count(*) FROM entries WHERE kind = 1 AND key"
+                                           " IS NOT NULL"),
                      1);
-    assert_int_equal(server_query(server, "SELECT sold FROM events"), QUANTITY + 1);
-    assert_int_equal(server_query(server, "SELECT owed FROM events"), 0);
-    assert_int_equal(server_query(server, "SELECT capacity FROM events"), SERVER_STOCK);
-    assert_int_equal(server_query(server, "SELECT available FROM events"),
+    assert_int_equal(server_query(&server, "SELECT sold FROM events"), QUANTITY + 1);
+    assert_int_equal(server_query(&server, "SELECT owed FROM events"), 0);
+    assert_int_equal(server_query(&server, "SELECT capacity FROM events"), SERVER_STOCK);
+    assert_int_equal(server_query(&server, "SELECT available FROM events"),
                      SERVER_STOCK - QUANTITY - 1);
     assert_int_equal(
-        server_query(server, "SELECT count(*) FROM balances WHERE continuous AND balanced"), 1);
+        server_query(&server, "SELECT count(*) FROM balances WHERE continuous AND balanced"), 1);
 }
 
 /* One server, one death; *ret_voided: the entries that the dead one had begun and not stamped.
  * false: the sale had ended before. */
 static bool run_server(unsigned steps, unsigned *ret_voided)
 {
-    struct server server;
     struct stepper worker;
     struct purchase none;
     int connection;
@@ -56,9 +64,9 @@ static bool run_server(unsigned steps, unsigned *ret_voided)
     alive = stepper_step(&worker, steps);
     stepper_kill(&worker);
     assert_false(server_answer(connection, &none));
-    retry(&server);
+    retry();
     server_stop(&server);
-    audit(&server);
+    audit();
     *ret_voided = (unsigned)server_query(&server, "SELECT count(*) FROM entries WHERE kind = 3");
     server_remove(&server);
     return alive;
@@ -85,7 +93,9 @@ static void test_worker_killed_in_a_sale(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_worker_killed_in_a_sale)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_worker_killed_in_a_sale, tear_down),
+    };
 
     return stepper_is_permitted() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }
