@@ -67,6 +67,7 @@ static void add_kind(struct audit *audit, const struct ledger_entry *entry)
     case LEDGER_VOID:
     case LEDGER_RETURN:
         balance->owed += entry->quantity;
+        expect_at_least(audit, entry->sequence, "owed", balance->owed, 0);
         break;
     case LEDGER_RESTOCK:
         balance->capacity -= entry->quantity;
@@ -75,7 +76,6 @@ static void add_kind(struct audit *audit, const struct ledger_entry *entry)
         tell(audit, entry->sequence, "kind", entry->kind, "one of 1 to ", LEDGER_RESTOCK);
         break;
     }
-    expect_at_least(audit, entry->sequence, "owed", balance->owed, 0);
 }
 
 /* A duplicate's origin: 0, or a negated errno of the ledger. */
