@@ -1,6 +1,6 @@
 #include "ctl/command_line.h"
 
-#include <errno.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -103,9 +103,11 @@ static int refuse(struct parsing *parsing, const char *what, const char *value, 
 /* A decimal number at the start of `text` that is not below 0; *ret_end is what follows it. */
 static bool read_number(const char *text, double *ret_number, const char **ret_end)
 {
-    size_t len = strspn(text, "0123456789.");
+    size_t len;
     char *end;
 
+    assert(text != NULL && "an option that takes a value has got one");
+    len = strspn(text, "0123456789.");
     if (len == 0)
         return false; /* strtod would take blanks, signs and words */
     *ret_number = strtod(text, &end);
