@@ -107,6 +107,8 @@ int main(int argc, char **argv)
         return told(settings_print_reference_env(stdout));
     case COMMAND_LINE_REFERENCE_MARKDOWN:
         return told(settings_print_reference_markdown(stdout));
+    case COMMAND_LINE_REFERENCE_MDOC:
+        return told(settings_print_reference_mdoc(stdout));
     default:
         return with_settings(&line, arguments);
     }

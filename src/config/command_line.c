@@ -108,8 +108,10 @@ static int set_reference(struct command_line *command_line, const char *format, 
         return set_action(command_line, COMMAND_LINE_REFERENCE_ENV, error);
     if (strcmp(format, "markdown") == 0)
         return set_action(command_line, COMMAND_LINE_REFERENCE_MARKDOWN, error);
+    if (strcmp(format, "mdoc") == 0)
+        return set_action(command_line, COMMAND_LINE_REFERENCE_MDOC, error);
     (void)snprintf(error, COMMAND_LINE_ERROR_MAX,
-                   "--settings-reference: \"%.80s\" is not allowed: env or markdown", format);
+                   "--settings-reference: \"%.80s\" is not allowed: env, markdown or mdoc", format);
     return TICKETD_INVALID;
 }
 

@@ -1,12 +1,17 @@
 #include "settings_print.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "config/command_line.h"
 #include "config/setting_value.h"
 
-enum { WIDTH = 96 };
+enum {
+    WIDTH = 96,
+    ROFF_WIDTH = 78,
+    FACTS_MAX = SETTING_VALUE_ALLOWED_MAX + 256,
+};
 
 /* The table in its order, headings included. */
 static const struct {
@@ -28,21 +33,25 @@ static int finish(FILE *out)
     return 0;
 }
 
+/* How much of the text goes on a line of that width: up to a blank; a word that is wider than a
+ * line stays whole. */
+static size_t line_size(const char *text, size_t width)
+{
+    size_t size = strlen(text);
+
+    if (size <= width)
+        return size;
+    for (size = width; size > 0 && text[size] != ' ';)
+        size--;
+    return size > 0 ? size : strcspn(text, " ");
+}
+
 /* Breaks at blanks, begins every line with `prefix`. */
 static void print_wrapped(FILE *out, const char *prefix, const char *text)
 {
-    size_t width = WIDTH - strlen(prefix);
-
     while (*text != '\0') {
-        size_t size = strlen(text);
+        size_t size = line_size(text, WIDTH - strlen(prefix));
 
-        if (size > width) {
-            for (size = width; size > 0 && text[size] != ' ';)
-                size--;
-            /* a word that is wider than a line stays whole */
-            if (size == 0)
-                size = strcspn(text, " ");
-        }
         (void)fprintf(out, "%s%.*s\n", prefix, (int)size, text);
         text += size;
         text += strspn(text, " ");
@@ -61,18 +70,24 @@ static const char *shown_reload(const struct setting *row)
 }
 
 /* "A whole number from 0 to 65535 (port); default 8000; needs a restart." */
-static void print_facts(FILE *out, const char *prefix, const struct setting *row)
+static void format_facts(const struct setting *row, char ret_text[FACTS_MAX])
 {
-    char text[SETTING_VALUE_ALLOWED_MAX + 256];
     char allowed[SETTING_VALUE_ALLOWED_MAX];
     const char *unit = shown_unit(row);
 
     setting_value_allowed(row, allowed);
     if (*allowed >= 'a' && *allowed <= 'z' && strncmp(allowed, "http:", 5) != 0)
         *allowed = (char)(*allowed - 'a' + 'A');
-    (void)snprintf(text, sizeof(text), "%s%s%s%s; default %s; %s.", allowed,
+    (void)snprintf(ret_text, FACTS_MAX, "%s%s%s%s; default %s; %s.", allowed,
                    *unit != '\0' ? " (" : "", unit, *unit != '\0' ? ")" : "",
                    *row->fallback != '\0' ? row->fallback : "empty", shown_reload(row));
+}
+
+static void print_facts(FILE *out, const char *prefix, const struct setting *row)
+{
+    char text[FACTS_MAX];
+
+    format_facts(row, text);
     print_wrapped(out, prefix, text);
 }
 
@@ -87,8 +102,9 @@ int settings_print_help(FILE *out)
                 "      Check the settings, say what is wrong with them, and stop.\n"
                 "      --print-config\n"
                 "      Write the settings in force and where each comes from, and stop.\n"
-                "      --settings-reference env|markdown\n"
-                "      Write what can be set, as an annotated .env file or a table, and stop.\n"
+                "      --settings-reference env|markdown|mdoc\n"
+                "      Write what can be set, as an annotated .env file, a table or a part of a\n"
+                "      manual page, and stop.\n"
                 "  -V, --version\n"
                 "      Write the version and stop.\n"
                 "  -h, --help\n"
@@ -230,5 +246,50 @@ int settings_print_reference_markdown(FILE *out)
         print_cell(out, row->help);
         (void)fputs(" |\n", out);
     }
+    return finish(out);
+}
+
+/* Text as roff takes it: each sentence begins a line, and no line looks like a request. */
+static void print_roff(FILE *out, const char *text)
+{
+    while (*text != '\0') {
+        const char *end = strstr(text, ". ");
+        size_t size = line_size(text, ROFF_WIDTH);
+
+        if (end != NULL && (size_t)(end - text) < size)
+            size = (size_t)(end - text) + 1;
+        if (*text == '.' || *text == '\'')
+            (void)fputs("\\&", out);
+        for (size_t i = 0; i < size; i++) {
+            (void)fputc(text[i], out);
+            if (text[i] == '\\')
+                (void)fputc('e', out);
+        }
+        (void)fputc('\n', out);
+        text += size;
+        text += strspn(text, " ");
+    }
+}
+
+int settings_print_reference_mdoc(FILE *out)
+{
+    bool in_list = false;
+
+    for (size_t i = 0; i < ITEM_COUNT; i++) {
+        const struct setting *row = settings_row(items[i].id);
+        char facts[FACTS_MAX];
+
+        if (items[i].heading != NULL) {
+            (void)fprintf(out, "%s.Ss %s\n.Bl -tag -width Ds\n", in_list ? ".El\n" : "",
+                          items[i].heading);
+            in_list = true;
+            continue;
+        }
+        format_facts(row, facts);
+        (void)fprintf(out, ".It Ev %s\n", row->name);
+        print_roff(out, row->help);
+        print_roff(out, facts);
+    }
+    (void)fputs(".El\n", out);
     return finish(out);
 }

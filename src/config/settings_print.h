@@ -1,5 +1,5 @@
 /* Everything that is written from the table of settings: --help, --print-config, and the reference
- * that conf/.env.example and the README's table are copies of.
+ * that conf/.env.example, the README's table and ticketd.conf(5) are copies of.
  *
  * Any process may call these.  They block as `out` does, keep nothing and read no setting of the
  * process itself.  Each returns 0, or -errno if `out` did not take all of it (it is flushed). */
@@ -21,5 +21,8 @@ int settings_print_reference_env(FILE *out);
 
 /* The same as a Markdown table. */
 int settings_print_reference_markdown(FILE *out);
+
+/* The same as sections of a manual page in mdoc(7). */
+int settings_print_reference_mdoc(FILE *out);
 
 #endif

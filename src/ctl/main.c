@@ -1,38 +1,47 @@
-/* ticketctl: the operator's tool.  It knows only what it is called so far; its commands come with
- * the ledger. */
-#include <getopt.h>
+/* ticketctl, the operator's tool: arguments → settings → one command. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <sysexits.h>
+#include <string.h>
+#include <unistd.h>
 
-static void print_help(FILE *out)
+#include "ctl/command_line.h"
+#include "ctl/output.h"
+#include "util/json.h"
+
+static int run(struct ctl_line *line)
 {
-    (void)fputs("Usage: ticketctl [--help] [--version]\n"
-                "\n"
-                "Looks after a ticketd.  This version has no commands yet.\n"
-                "\n"
-                "  -h, --help     this text\n"
-                "  -V, --version  the version\n",
-                out);
+    const struct settings_input input = {
+        .config_path = line->config_path,
+        .environment = environ,
+        .overrides = line->overrides,
+        .override_count = line->override_count,
+    };
+    int result = json_init();
+    int status;
+
+    if (result < 0)
+        return ctl_fail(EX_OSERR, "cannot start: %s", strerror(-result));
+    status = ctl_locate(&line->ctl, &input);
+    return status == CTL_OK ? line->command->run(&line->ctl) : status;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},
-        {NULL, 0, NULL, 0},
-    };
+    char error[CTL_LINE_ERROR_MAX];
+    struct ctl_line line;
 
-    switch (getopt_long(argc, argv, "hV", options, NULL)) {
-    case 'h':
-        print_help(stdout);
-        return EXIT_SUCCESS;
-    case 'V':
+    if (ctl_line_parse(&line, argc, argv, error) != 0)
+        return ctl_fail(EX_USAGE, "%s", error);
+    if (line.version) {
         (void)printf("ticketctl %s\n", TICKETD_VERSION);
-        return EXIT_SUCCESS;
-    default:
-        print_help(stderr);
+        return output_end(CTL_OK);
+    }
+    if (line.help) {
+        ctl_line_help(stdout, line.command);
+        return output_end(CTL_OK);
+    }
+    if (line.command == NULL) {
+        ctl_line_help(stderr, NULL);
         return EX_USAGE;
     }
+    return output_end(run(&line));
 }

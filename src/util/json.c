@@ -231,6 +231,41 @@ int json_get_bool(const struct json_document *document, const char *name, bool *
     return 0;
 }
 
+/* The numbers of a part are read from the text of the whole. */
+static struct json_document view_of(const struct json_document *document, const cJSON *part)
+{
+    return (struct json_document){.root = as_value((cJSON *)(uintptr_t)part),
+                                  .text = document->text};
+}
+
+int json_get_object(const struct json_document *document, const char *name,
+                    struct json_document *ret_view)
+{
+    const cJSON *item = member(document, name);
+    if (!item)
+        return JSON_MISSING;
+    if (!cJSON_IsObject(item))
+        return JSON_WRONG_TYPE;
+    *ret_view = view_of(document, item);
+    return 0;
+}
+
+int json_get_each(const struct json_document *document, const char *name,
+                  int (*on_item)(void *context, const struct json_document *item), void *context)
+{
+    const cJSON *array = member(document, name);
+    int r = 0;
+    if (!array)
+        return JSON_MISSING;
+    if (!cJSON_IsArray(array))
+        return JSON_WRONG_TYPE;
+    for (const cJSON *item = array->child; r == 0 && item; item = item->next) {
+        struct json_document view = view_of(document, item);
+        r = on_item(context, &view);
+    }
+    return r;
+}
+
 /* ---- building ---- */
 
 /* cJSON does not print an item of type Invalid: a container that lost a member becomes one. */

@@ -67,6 +67,16 @@ int json_get_string(const struct json_document *document, const char *name, cons
 
 int json_get_bool(const struct json_document *document, const char *name, bool *ret);
 
+/* A view of a member that is an object, to be asked as a document is; it lives as long as the
+ * document and is never released. */
+int json_get_object(const struct json_document *document, const char *name,
+                    struct json_document *ret_view);
+
+/* Tells each item of a member that is an array, as such a view, in order.  Stops early when on_item
+ * returns non-zero, and returns that. */
+int json_get_each(const struct json_document *document, const char *name,
+                  int (*on_item)(void *context, const struct json_document *item), void *context);
+
 /* Building.  A value belongs to the container that it was added to; the outermost one belongs to
  * the caller, who gives it to json_free.  Every json_add_… accepts a NULL container, and a failure
  * (no memory) is kept in the container: only json_print needs to be checked.  Names are copied and

@@ -99,6 +99,7 @@ static void test_actions(void **state)
     check_action("--print-config", COMMAND_LINE_PRINT_CONFIG);
     check_action("--settings-reference=env", COMMAND_LINE_REFERENCE_ENV);
     check_action("--settings-reference=markdown", COMMAND_LINE_REFERENCE_MARKDOWN);
+    check_action("--settings-reference=mdoc", COMMAND_LINE_REFERENCE_MDOC);
     check_action("--version", COMMAND_LINE_VERSION);
     check_action("-V", COMMAND_LINE_VERSION);
     check_action("--help", COMMAND_LINE_HELP);
@@ -136,7 +137,7 @@ static void test_refused(void **state)
     CHECK_REFUSED("unexpected argument \"--help\"", "--", "--help");
     CHECK_REFUSED("unexpected argument \"\"", "");
     CHECK_REFUSED("unexpected argument \"-\"", "-");
-    CHECK_REFUSED("--settings-reference: \"html\" is not allowed: env or markdown",
+    CHECK_REFUSED("--settings-reference: \"html\" is not allowed: env, markdown or mdoc",
                   "--settings-reference=html");
     CHECK_REFUSED("only one of --check-config, --print-config, --settings-reference, --version "
                   "and --help can be done",

@@ -192,6 +192,32 @@ static void test_markdown(void **state)
     free(text);
 }
 
+/* The manual's part has an item for each setting, and no text that roff would take for a request.
+ */
+static void test_mdoc(void **state)
+{
+    char *text = capture(settings_print_reference_mdoc);
+    size_t items = 0, opened = 0, closed = 0;
+
+    (void)state;
+    for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1) {
+        size_t size = strcspn(line, "\n");
+
+        assert_in_range(size, 1, 80);
+        items += strncmp(line, ".It Ev ", 7) == 0;
+        opened += strncmp(line, ".Bl ", 4) == 0;
+        closed += strncmp(line, ".El\n", 4) == 0;
+        if (*line == '.' && line[1] >= 'a')
+            fail_msg("looks like a request: %.*s", (int)size, line);
+        assert_int_not_equal(*line, '\'');
+    }
+    assert_int_equal(items, SETTING_COUNT);
+    assert_int_equal(opened, closed);
+    assert_true(opened > 1);
+    assert_non_null(strstr(text, ".It Ev MONOLITH_PORT\nTCP port of the monolith"));
+    free(text);
+}
+
 /* A full disk is an error, not a short text. */
 static void test_write_error(void **state)
 {
@@ -212,6 +238,7 @@ int main(void)
         cmocka_unit_test(test_examples_load),
         cmocka_unit_test(test_help),
         cmocka_unit_test(test_markdown),
+        cmocka_unit_test(test_mdoc),
         cmocka_unit_test(test_write_error),
     };
 

@@ -482,6 +482,55 @@ static void test_strings_and_truths(void **state)
     json_release(&document);
 }
 
+struct rows {
+    int64_t sum;
+    int count, stop_at;
+};
+
+static int on_row(void *context, const struct json_document *item)
+{
+    struct rows *rows = context;
+    int64_t number = 0;
+
+    rows->count++;
+    if (json_get_integer(item, "n", INT64_MIN, INT64_MAX, &number) == 0)
+        rows->sum += number;
+    return rows->count == rows->stop_at ? 42 : 0;
+}
+
+/* What is inside objects and arrays is read as exactly as what is outermost. */
+static void test_nested_values_are_read(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"a\":7,\"rows\":[{\"n\":9007199254740993},{\"n\":-1},3,{}],\"o\":{\"a\":{\"n\":5}},"
+        "\"none\":[]}";
+    struct json_document document, outer, inner = {0};
+    struct rows rows = {0};
+    int64_t number = 0;
+
+    assert_int_equal(json_parse(&document, text, sizeof(text) - 1), 0);
+    assert_int_equal(json_get_each(&document, "rows", on_row, &rows), 0);
+    assert_int_equal(rows.count, 4);
+    assert_int_equal(rows.sum, 9007199254740992);
+    rows = (struct rows){.stop_at = 2};
+    assert_int_equal(json_get_each(&document, "rows", on_row, &rows), 42);
+    assert_int_equal(rows.count, 2);
+    rows = (struct rows){0};
+    assert_int_equal(json_get_each(&document, "none", on_row, &rows), 0);
+    assert_int_equal(rows.count, 0);
+    assert_int_equal(json_get_each(&document, "o", on_row, &rows), JSON_WRONG_TYPE);
+    assert_int_equal(json_get_each(&document, "p", on_row, &rows), JSON_MISSING);
+
+    assert_int_equal(json_get_object(&document, "o", &outer), 0);
+    assert_int_equal(json_get_object(&outer, "a", &inner), 0);
+    assert_int_equal(json_get_integer(&inner, "n", 0, 9, &number), 0);
+    assert_int_equal(number, 5);
+    assert_int_equal(json_get_object(&inner, "n", &outer), JSON_WRONG_TYPE);
+    assert_int_equal(json_get_object(&inner, "m", &outer), JSON_MISSING);
+    json_release(&document);
+}
+
 static struct json_value *sample_value(void)
 {
     struct json_value *value = json_object_new();
@@ -566,6 +615,7 @@ int main(void)
         cmocka_unit_test(test_only_integers_within_bounds_are_quantities),
         cmocka_unit_test(test_integers_are_exact),
         cmocka_unit_test(test_strings_and_truths),
+        cmocka_unit_test(test_nested_values_are_read),
         cmocka_unit_test(test_built_bodies_are_exact),
         cmocka_unit_test(test_small_buffers_are_reported),
         cmocka_unit_test(test_failed_values_are_reported),
