@@ -1,7 +1,7 @@
 /* Plays the keeper over one event of a stock, without a ledger: it takes what is stamped, checks
- * that each entry begins where the one before it ended, returns what voids have taken, and
- * publishes.  For tests that sell more than the ring holds.  Whoever has it is the keeper: one
- * process or thread at a time. */
+ * that each entry begins where the one before it ended, returns what voids and duplicates
+ * have taken, and publishes.  For tests that sell more than the ring holds.  Whoever has it is the
+ * keeper: one process or thread at a time. */
 #ifndef TICKETD_TESTS_STRESS_MINI_KEEPER_H
 #define TICKETD_TESTS_STRESS_MINI_KEEPER_H
 
@@ -23,7 +23,9 @@ struct mini_keeper {
     uint64_t owed;
     bool wrong; /* an entry did not follow from the one before */
 
-    /* optional: looks at each entry, a withdrawn one being void already */
+    /* optional: which sales are to be duplicates */
+    bool (*is_duplicate)(const struct journal_entry *entry);
+    /* optional: looks at each entry, whose kind is decided */
     void (*on_entry)(void *context, uint64_t sequence, const struct journal_entry *entry);
     /* optional: a return is about to be made, and has been made or refused */
     void (*on_return)(void *context, uint32_t quantity, bool begins, bool done);
@@ -67,9 +69,11 @@ static inline void mini_keeper_settle(struct mini_keeper *keeper, struct journal
 {
     if (entry->withdrawn)
         entry->kind = LEDGER_VOID;
+    if (entry->kind == LEDGER_SALE && keeper->is_duplicate != NULL && keeper->is_duplicate(entry))
+        entry->kind = LEDGER_DUPLICATE;
     if (entry->before != keeper->available)
         keeper->wrong = true;
-    if (entry->kind == LEDGER_VOID)
+    if (entry->kind == LEDGER_VOID || entry->kind == LEDGER_DUPLICATE)
         keeper->owed += (uint32_t)entry->quantity;
     if (entry->kind == LEDGER_RETURN)
         keeper->owed -= (uint32_t)-entry->quantity;
