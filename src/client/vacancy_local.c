@@ -461,7 +461,7 @@ static void deliver_order(struct vacancy_local *local, const struct segment_orde
     struct vacancy_result result = {.status = order->status};
 
     if (cell == NULL || cell->kind != PARKED_ORDER || cell->event != order->event ||
-        cell->sequence != order->sequence)
+        cell->sequence != order->sequence || cell->token != order->token)
         return;
     if (order->status == TICKETD_DONE) {
         const char *id = stock_event_id(local->options.stock, cell->event);

@@ -68,6 +68,7 @@ static int look_up(struct reader *reader, const struct segment_lookup *lookup,
 static void answer(struct reader *reader, uint32_t place, const struct segment_lookup *lookup)
 {
     struct segment_order order = {.sequence = lookup->sequence,
+                                  .token = lookup->token,
                                   .event = lookup->event,
                                   .cookie = lookup->cookie,
                                   .status = TICKETD_NOT_FOUND};
