@@ -149,7 +149,7 @@ static int sell(struct selling *selling, uint32_t seller, uint32_t quantity, uin
 {
     struct selling_tally *tally = &selling->tallies[seller];
     const struct stock_sale sale = {
-        .quantity = quantity, .token = seller, .cookie = quantity | flag};
+        .quantity = quantity, .token = seller, .cookie = quantity | flag, .waits = true};
     int status;
 
     atomic_store(&tally->intent, (int32_t)quantity);
