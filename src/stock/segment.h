@@ -65,7 +65,7 @@
 #include "ticketd/stock.h"
 
 #define SEGMENT_MAGIC      "ticketd"
-#define SEGMENT_LAYOUT     2
+#define SEGMENT_LAYOUT     3
 #define SEGMENT_CACHE_LINE 64
 #define SEGMENT_PAGE       4096
 /* No swap is under way. */
@@ -121,7 +121,7 @@ struct segment_lookup {
 
 struct segment_order {
     uint64_t sequence;
-    uint64_t token;
+    uint64_t token; /* that was asked for: a late answer must not go to who has another */
     int64_t time_us;
     uint32_t quantity;
     uint32_t cookie;

@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../unit/keeper/keeping.h"
 #include "client/vacancy_local.h"
 #include "late_client.h"
 
 struct in_process {
+    struct keeping keeping;
     struct vacancy_local local;
-    struct late_client late; /* over local; unused by the fixture "local" */
+    struct late_client late; /* over local; unused by "local" and "durable" */
 };
 
 static struct in_process *own_of(struct fixture *fixture)
@@ -17,25 +19,51 @@ static struct in_process *own_of(struct fixture *fixture)
     return fixture->own;
 }
 
-static void local_make(struct fixture *fixture)
+static void make(struct fixture *fixture, const struct ledger_ops *ops, bool durable)
 {
     struct in_process *own = calloc(1, sizeof(*own));
 
     if (own == NULL)
         abort();
     fixture->own = own;
-    vacancy_local_init(&own->local, &fixture->stock);
+    keeping_make(&own->keeping, &fixture->stock, ops);
+    keeping_open(&own->keeping);
+    if (vacancy_local_init(&own->local,
+                           &(struct vacancy_local_options){.stock = &fixture->stock,
+                                                           .place = STOCK_PLACE_OF(0),
+                                                           .durable = durable,
+                                                           .keeper_bell = -1,
+                                                           .reader_bell = -1,
+                                                           .sale_timeout_ms = 3600000,
+                                                           .parked_max = PARKED_MAX}) != 0)
+        abort();
     fixture->client = &own->local.client;
 }
 
+static void local_make(struct fixture *fixture)
+{
+    make(fixture, &ledger_memory_ops, false);
+}
+
+static void durable_make(struct fixture *fixture)
+{
+    make(fixture, &ledger_sqlite_ops, true);
+}
+
+/* One turn of the keeper, then one of the worker. */
 static bool local_pump(struct fixture *fixture)
 {
-    (void)fixture;
-    return false;
+    struct in_process *own = own_of(fixture);
+    struct keeper_stall stall;
+    bool kept = keeper_turn(own->keeping.keeper, &stall) == KEEPER_TURN_DONE;
+
+    return vacancy_local_deliver(&own->local) || kept;
 }
 
 static void local_destroy(struct fixture *fixture)
 {
+    vacancy_local_deinit(&own_of(fixture)->local);
+    keeping_end(&own_of(fixture)->keeping);
     free(fixture->own);
 }
 
@@ -56,7 +84,7 @@ static void judged_make(struct fixture *fixture)
 /* One at a time, so that what happens between two completions is seen too. */
 static bool late_pump(struct fixture *fixture)
 {
-    return late_client_pump(&own_of(fixture)->late, 1) > 0;
+    return late_client_pump(&own_of(fixture)->late, 1) > 0 || local_pump(fixture);
 }
 
 static void late_destroy(struct fixture *fixture)
@@ -71,6 +99,14 @@ static const struct fixture_ops implementations[] = {
         .cancelled = CANCELLED_TAKES_NOTHING,
         .pending_max = 1000,
         .make = local_make,
+        .pump = local_pump,
+        .destroy = local_destroy,
+    },
+    {
+        .name = "durable",
+        .cancelled = CANCELLED_TAKES_EITHER, /* the keeper may have taken it */
+        .pending_max = 1000,
+        .make = durable_make,
         .pump = local_pump,
         .destroy = local_destroy,
     },

@@ -8,6 +8,9 @@
 #include "ticketd/stock.h"
 #include "ticketd/vacancy_client.h"
 
+/* Calls that may wait in an implementation that parks them. */
+#define PARKED_MAX 1024
+
 /* What becomes of the tickets of a reserve that was cancelled while it was pending. */
 enum cancelled_fate {
     CANCELLED_TAKES_NOTHING, /* it was not judged yet */

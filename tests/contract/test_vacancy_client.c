@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "fixture.h"
+#include "stock/keeper_link.h"
 #include "ticketd/error.h"
 #include "util/clock.h"
 
@@ -18,6 +19,8 @@
 
 #define CAPACITY       5000
 #define OTHER_CAPACITY 7
+/* The first sequence. */
+#define FIRST 1
 /* How often a callback starts its call anew. */
 #define RESTARTS 200
 
@@ -38,14 +41,28 @@ static uint32_t event, other;
 /* completions of all probes of a case */
 static unsigned completed;
 
+static int create(const char *id, uint32_t capacity, uint32_t *ret_event)
+{
+    /* the ledger's first entry is the event's first stock */
+    return stock_event_create(
+        &fixture.stock,
+        &(struct stock_event){
+            .id = id, .available = capacity, .capacity = capacity, .sequence = FIRST},
+        ret_event);
+}
+
 static int set_up(void **state)
 {
     fixture = (struct fixture){.ops = *state};
     completed = 0;
-    if (stock_create(&fixture.stock, 2) != 0 ||
-        stock_event_create(&fixture.stock, "default", CAPACITY, 0, &event) != 0 ||
-        stock_event_create(&fixture.stock, "other", OTHER_CAPACITY, 0, &other) != 0)
+    if (stock_create(&fixture.stock, &(struct stock_options){.events_max = 2,
+                                                             .ring_slots = 8192,
+                                                             .places = 2,
+                                                             .parked_max = PARKED_MAX,
+                                                             .keys_max = 1000}) != 0 ||
+        create("default", CAPACITY, &event) != 0 || create("other", OTHER_CAPACITY, &other) != 0)
         return -1;
+    keeper_set_state(&fixture.stock, KEEPER_RUNNING);
     fixture.ops->make(&fixture);
     return 0;
 }
@@ -225,7 +242,7 @@ static void test_deadline_past(void **state)
     assert_int_equal(run(vacancy_available, &request).status, TICKETD_TIMED_OUT);
     assert_int_equal(run(vacancy_health, &request).status, TICKETD_TIMED_OUT);
     assert_int_equal(sold(), 0);
-    assert_int_equal(stock_peek(&fixture.stock, event).sequence, 0);
+    assert_int_equal(stock_view(&fixture.stock, event).sequence, FIRST);
 }
 
 /* A deadline that is far away changes nothing. */
@@ -423,6 +440,114 @@ static void test_callback_starts_another(void **state)
     assert_int_equal(sold(), 3);
 }
 
+static void expect_same_sale(const struct vacancy_result *a, const struct vacancy_result *b)
+{
+    assert_int_equal(a->order.event, b->order.event);
+    assert_int_equal(a->order.sequence, b->order.sequence);
+    assert_true(a->order.token == b->order.token);
+    assert_int_equal(a->remaining, b->remaining);
+}
+
+/* A key sells once: asked again, also when nothing is left, it gets the first answer, marked. */
+static void test_key_sells_once(void **state)
+{
+    struct vacancy_request request = ask(2), rest = ask(CAPACITY - 2);
+    struct vacancy_result first, again;
+
+    (void)state;
+    request.key = TEXT("a-key");
+    first = run(vacancy_reserve, &request);
+    assert_int_equal(first.status, TICKETD_DONE);
+    assert_false(first.replayed);
+    assert_int_equal(first.remaining, CAPACITY - 2);
+    assert_int_equal(run(vacancy_reserve, &rest).status, TICKETD_DONE);
+    for (int i = 0; i < 2; ++i) {
+        again = run(vacancy_reserve, &request);
+        assert_int_equal(again.status, TICKETD_DONE);
+        assert_true(again.replayed);
+        expect_same_sale(&first, &again);
+    }
+    assert_int_equal(sold(), CAPACITY);
+}
+
+/* A key that has sold another quantity is refused; another key, and the key at another event, sell.
+ */
+static void test_key_reused(void **state)
+{
+    struct vacancy_request request = ask(2);
+
+    (void)state;
+    request.key = TEXT("a-key");
+    assert_int_equal(run(vacancy_reserve, &request).status, TICKETD_DONE);
+    request.quantity = 3;
+    assert_int_equal(run(vacancy_reserve, &request).status, TICKETD_KEY_REUSED);
+    assert_int_equal(sold(), 2);
+    request.event = TEXT("other");
+    assert_int_equal(run(vacancy_reserve, &request).status, TICKETD_DONE);
+    request = ask(3);
+    request.key = TEXT("a-keY");
+    assert_int_equal(run(vacancy_reserve, &request).status, TICKETD_DONE);
+    assert_int_equal(sold(), 5);
+}
+
+/* A key that is sold out has not sold: it may sell later, once there are tickets. */
+static void test_key_sold_out(void **state)
+{
+    struct vacancy_request request = ask(CAPACITY + 1), restock = ask(1);
+
+    (void)state;
+    request.key = TEXT("a-key");
+    assert_int_equal(run(vacancy_reserve, &request).status, TICKETD_SOLD_OUT);
+    assert_int_equal(run(vacancy_restock, &restock).status, TICKETD_DONE);
+    struct vacancy_result result = run(vacancy_reserve, &request);
+    assert_int_equal(result.status, TICKETD_DONE);
+    assert_false(result.replayed);
+    assert_int_equal(result.remaining, 0);
+}
+
+/* Requests with one key that are pending together sell once; all get the one answer, or learn that
+ * the key has another quantity. */
+static void test_key_pending_together(void **state)
+{
+    struct vacancy_request request = ask(2), another = ask(3);
+    struct probe probes[4] = {0};
+    unsigned replayed = 0;
+
+    (void)state;
+    request.key = another.key = TEXT("a-key");
+    for (size_t i = 0; i < COUNT(probes); ++i)
+        vacancy_reserve(fixture.client, &probes[i].call, i == 2 ? &another : &request, on_complete);
+    await(COUNT(probes));
+    settle();
+    for (size_t i = 0; i < COUNT(probes); ++i) {
+        if (i == 2) {
+            assert_int_equal(probes[i].result.status, TICKETD_KEY_REUSED);
+            continue;
+        }
+        assert_int_equal(probes[i].result.status, TICKETD_DONE);
+        expect_same_sale(&probes[0].result, &probes[i].result);
+        replayed += probes[i].result.replayed;
+    }
+    assert_int_equal(replayed, 2);
+    assert_int_equal(sold(), 2);
+}
+
+/* A restock adds to what can be sold and to the capacity, and is refused beyond what fits. */
+static void test_restock(void **state)
+{
+    struct vacancy_request request = ask(10), most = ask(STOCK_QUANTITY_MAX);
+
+    (void)state;
+    assert_int_equal(run(vacancy_restock, &request).status, TICKETD_DONE);
+    assert_int_equal(stock_available(&fixture.stock, event), CAPACITY + 10);
+    assert_int_equal(stock_view(&fixture.stock, event).capacity, CAPACITY + 10);
+    assert_int_equal(run(vacancy_restock, &most).status, TICKETD_INVALID);
+    assert_int_equal(stock_available(&fixture.stock, event), CAPACITY + 10);
+    request.event = TEXT("absent");
+    assert_int_equal(run(vacancy_restock, &request).status, TICKETD_EVENT_UNKNOWN);
+    expect_reserved(CAPACITY + 10, 0);
+}
+
 /* `cancelled` reserves of one ticket each were cancelled while pending: what may they have taken?
  */
 static void expect_sold(uint32_t done, uint32_t cancelled)
@@ -576,6 +701,11 @@ int main(int argc, char **argv)
         CASE(test_callback_restarts_its_call),
         CASE(test_callback_frees_its_call),
         CASE(test_callback_starts_another),
+        CASE(test_key_sells_once),
+        CASE(test_key_reused),
+        CASE(test_key_sold_out),
+        CASE(test_key_pending_together),
+        CASE(test_restock),
         CASE(test_cancel_pending),
         CASE(test_cancel_all),
         CASE(test_cancelled_call_is_idle),

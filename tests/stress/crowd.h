@@ -4,7 +4,7 @@
 
 #include "selling.h"
 
-/* Runs every seller and one observer until all is sold. */
+/* Runs every seller, one observer and the keeper until the sellers have ended. */
 void crowd_run(struct selling *selling);
 
 #endif

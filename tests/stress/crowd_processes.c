@@ -11,8 +11,9 @@
 
 #include "crowd.h"
 
-/* The index of the one that observes. */
+/* The indexes of the one that observes, and of the one that keeps. */
 #define OBSERVER UINT32_MAX
+#define KEEPER   (UINT32_MAX - 1)
 
 static pid_t start(struct selling *selling, uint32_t seller)
 {
@@ -26,6 +27,8 @@ static pid_t start(struct selling *selling, uint32_t seller)
     (void)pthread_barrier_wait(&selling->gate);
     if (seller == OBSERVER)
         selling_observe(selling);
+    else if (seller == KEEPER)
+        selling_keep(selling);
     else
         selling_sell(selling, seller);
     _exit(0);
@@ -41,12 +44,15 @@ static void expect_end(pid_t child)
 
 void crowd_run(struct selling *selling)
 {
-    pid_t observer = start(selling, OBSERVER), sellers[SELLING_SELLERS_MAX];
+    pid_t observer = start(selling, OBSERVER), keeper = start(selling, KEEPER);
+    pid_t sellers[SELLING_SELLERS_MAX];
 
     for (uint32_t i = 0; i < selling->options.sellers; ++i)
         sellers[i] = start(selling, i);
     for (uint32_t i = 0; i < selling->options.sellers; ++i)
         expect_end(sellers[i]);
     atomic_store(&selling->stop, true);
+    atomic_store(&selling->all_sold, true);
     expect_end(observer);
+    expect_end(keeper);
 }

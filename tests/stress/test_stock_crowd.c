@@ -22,6 +22,7 @@ static void run(const struct selling_options *options)
     struct selling *selling = selling_new(options);
 
     crowd_run(selling);
+    selling_finish(selling, 0);
     selling_check(selling, NULL, 0);
     selling_free(selling);
 }
@@ -54,7 +55,7 @@ static void test_quantities(void **state)
             .mix = SELLING_QUANTITIES, .sellers = SELLERS, .capacity = 100000 + i, .seed = i});
 }
 
-/* Tickets that come back are sold again, and in the end all are sold. */
+/* Tickets of withdrawn sales come back, each once, are sold again, and in the end all are sold. */
 static void test_returns(void **state)
 {
     (void)state;
@@ -66,7 +67,7 @@ static void test_returns(void **state)
                                       .seed = i});
 }
 
-/* All of that holds while the sequence goes through 2^32. */
+/* All of that holds while the word's sequence goes through 2^32; the ledger's does not wrap. */
 static void test_wrap(void **state)
 {
     (void)state;
@@ -74,12 +75,12 @@ static void test_wrap(void **state)
         run(&(struct selling_options){.mix = SELLING_SINGLES,
                                       .sellers = SELLERS,
                                       .capacity = 10000,
-                                      .first = UINT32_MAX - 4999,
+                                      .first = (UINT64_C(3) << 32) - 5000,
                                       .seed = i});
         run(&(struct selling_options){.mix = SELLING_RETURNS,
                                       .sellers = SELLERS,
                                       .capacity = 1000,
-                                      .first = UINT32_MAX - 9999,
+                                      .first = (UINT64_C(1) << 32) - 10000,
                                       .churn = 20000,
                                       .seed = i});
     }

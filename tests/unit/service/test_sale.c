@@ -36,10 +36,22 @@ static struct late_client late;
 static int set_up(void **state)
 {
     (void)state;
-    if (stock_create(&stock, 1) != 0 ||
-        stock_event_create(&stock, STOCK_DEFAULT_EVENT, CAPACITY, 0, &event) != 0)
+    if (stock_create(&stock, &(struct stock_options){.events_max = 1,
+                                                     .ring_slots = 256,
+                                                     .places = 2,
+                                                     .parked_max = 4,
+                                                     .keys_max = 16}) != 0 ||
+        stock_event_create(&stock,
+                           &(struct stock_event){.id = STOCK_DEFAULT_EVENT,
+                                                 .available = CAPACITY,
+                                                 .capacity = CAPACITY},
+                           &event) != 0 ||
+        vacancy_local_init(&local, &(struct vacancy_local_options){.stock = &stock,
+                                                                   .place = STOCK_PLACE_OF(0),
+                                                                   .keeper_bell = -1,
+                                                                   .reader_bell = -1,
+                                                                   .parked_max = 4}) != 0)
         return -1;
-    vacancy_local_init(&local, &stock);
     late_client_init(&late, &local.client, LATE_JUDGED_WHEN_PUMPED);
     return 0;
 }
@@ -48,6 +60,7 @@ static int tear_down(void **state)
 {
     (void)state;
     late_client_deinit(&late);
+    vacancy_local_deinit(&local);
     stock_destroy(&stock);
     return 0;
 }
