@@ -45,9 +45,8 @@ CASES = [
 
 def _print_commands(bench):
     say("Commands:")
-    for server in (ticketd(ledger=ledger, **place) for place in PLACES.values() for ledger in LEDGERS.values()):
-        for line in describe(server, bench):
-            say(f"  {line}")
+    for line in dict.fromkeys(line for case in CASES for line in describe(case.server(), bench)):
+        say(f"  {line}")
     say()
 
 
@@ -100,7 +99,10 @@ def figures_of(rounds, syncs_us):
 def _print_figures(found, syncs_us):
     names = {
         "cpu": (f"CPU a purchase, durable / memory, {MANY} connections, one core", CPU_GOAL),
-        "throughput": (f"purchases a second, durable / memory, {MANY} connections, both cores", None),
+        "throughput": (
+            f"purchases a second, durable / memory, {MANY} connections, both cores",
+            None,
+        ),
         **{
             f"added, {place}": (
                 f"p50 added at {load.CONNECTIONS} connections, in syncs of this disk, {place}",
@@ -133,10 +135,10 @@ def run(bench):
         return {}
     _print_commands(bench)
     say(
-        f"{bench.rounds} rounds of {len(CASES)} visits in turn, each a fresh server with a ledger of "
-        f"its own on {kind}, {bench.warmup_s} s warm-up and {bench.seconds} s measured. One core: "
-        "one worker and the keeper share it, wrk has the other. Both cores: a worker a CPU, all of "
-        "it and wrk wherever the scheduler puts them."
+        f"{bench.rounds} rounds of {len(CASES)} visits in turn, each a fresh server with a ledger "
+        f"of its own on {kind}, {bench.warmup_s} s warm-up and {bench.seconds} s measured. One "
+        "core: one worker and the keeper share it, wrk has the other. Both cores: a worker a CPU, all "
+        "of it and wrk wherever the scheduler puts them."
     )
     rounds = {case.name: [] for case in CASES}
     syncs_us = []

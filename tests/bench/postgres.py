@@ -2,9 +2,10 @@
 everybody takes from, and an order for each sale, in one transaction that is synced before it is
 answered.
 
-PostgreSQL gets what helps it: prepared statements, one statement for the whole sale beside the usual
-transaction, a write-ahead log that is never full, no work for idle tables."""
+PostgreSQL gets what helps it: prepared statements, one statement for the whole sale beside the
+usual transaction, a write-ahead log with room for the whole run."""
 
+import functools
 import os
 import pathlib
 import pwd
@@ -20,6 +21,7 @@ from .targets import ON_DISK, PURCHASE, STOCK, describe, scratch_directory, tick
 GOAL = 10
 PACKAGES = "postgresql-15 (or another), with pgbench: tools/install-dependencies bench"
 USERS = ("postgres", "nobody")  # in this order, for a server that refuses to be root
+INITDB_TIMEOUT_S = 120
 READY_TIMEOUT_S = 30
 SCHEMA = (
     "CREATE TABLE stock (event int PRIMARY KEY, available int NOT NULL CHECK (available >= 0));"
@@ -63,7 +65,9 @@ def program(name):
 
 
 def missing():
-    return next((name for name in ("initdb", "postgres", "pgbench", "psql") if not program(name)), None)
+    """The first program that is not there, or None."""
+    programs = ("initdb", "postgres", "pgbench", "psql")
+    return next((name for name in programs if program(name) is None), None)
 
 
 def _user():
@@ -120,8 +124,8 @@ class Postgres:
     def _initialise(self):
         if user := _user():
             os.chown(self.scratch, user.pw_uid, user.pw_gid)
-        initdb = [program("initdb"), "-D", str(self.data), "-U", "bench", "--auth=trust", "--no-locale"]
-        procs.run(_as_user([*initdb, "--encoding=UTF8"]), 120)
+        initdb = [program("initdb"), "-D", str(self.data), "-U", "bench", "--auth=trust"]
+        procs.run(_as_user([*initdb, "--no-locale", "--encoding=UTF8"]), INITDB_TIMEOUT_S)
 
     def _sql(self, text):
         ask = [program("psql"), *self.where, "-d", "postgres", "-qAtX", "-v", "ON_ERROR_STOP=1"]
@@ -180,7 +184,8 @@ class Postgres:
 
 def _print(rounds, ratios):
     report.table(
-        ["64 clients, both cores", "sales/s", "min…max", "CPU µs/sale", "server busy", "foreign CPUs"],
+        [f"{load.CONNECTIONS} clients, all cores", "sales/s", "min…max", "CPU µs/sale"]
+        + ["server busy", "foreign CPUs"],
         [
             [
                 name,
@@ -210,6 +215,21 @@ def ratios_of(rounds, ours):
     return figures.round_ratios([found["rps"] for found in rounds[ours]], best)
 
 
+def _announce(bench, server, kind):
+    """Says what is run, and how; PostgreSQL's version."""
+    version = procs.run([program("postgres"), "--version"], 10).strip()
+    say(f"{version}, {', '.join(f'{name}={value}' for name, value in SETTINGS.items() if value)}")
+    for name, script in SCRIPTS.items():
+        say(f"{name}: {' '.join(script.split())}")
+    say(f"{server.name}: {describe(server, bench)[0]}")
+    say(
+        f"{bench.rounds} rounds, {load.CONNECTIONS} clients, {bench.seconds} s each after "
+        f"{bench.warmup_s} s, on {kind}; pgbench with prepared statements, wrk; servers and load "
+        f"on all cores. {visit.FOREIGN}"
+    )
+    return version
+
+
 def run(bench):
     load.require_wrk()
     kind = disk.require_disk(bench.scratch)
@@ -220,24 +240,14 @@ def run(bench):
     if absent := missing():
         say(f"left out: {absent} is missing; install {PACKAGES}")
         return {}
-    version = procs.run([program("postgres"), "--version"], 10).strip()
-    say(f"{version}, {', '.join(f'{name}={value}' for name, value in SETTINGS.items() if value)}")
-    for name, script in SCRIPTS.items():
-        say(f"{name}: {' '.join(script.split())}")
-    say(f"{server.name}: {describe(server, bench)[0]}")
-    say(
-        f"{bench.rounds} rounds, {load.CONNECTIONS} clients, {bench.seconds} s each after "
-        f"{bench.warmup_s} s, on {kind}; pgbench with prepared statements, wrk; servers and load on "
-        f"all cores. {visit.FOREIGN}"
-    )
+    version = _announce(bench, server, kind)
     rounds = {name: [] for name in (server.name, *SCRIPTS)}
     with scratch_directory(bench) as scratch, Postgres(scratch) as postgres:
         for number in range(bench.rounds):
             rounds[server.name].append(visit.measure_undisturbed(server, PURCHASE, bench))
             for name, script in SCRIPTS.items():
-                rounds[name].append(
-                    visit.undisturbed(lambda script=script: postgres.measure(script, bench), bench)
-                )
+                measure = functools.partial(postgres.measure, script, bench)
+                rounds[name].append(visit.undisturbed(measure, bench))
             rates = ", ".join(f"{visits[-1]['rps']:.0f}" for visits in rounds.values())
             say(f"  round {number + 1}: sales/s {rates}")
     say()

@@ -12,6 +12,7 @@ from .client import Connection, Request
 from .procs import BenchError
 from .report import say
 from .targets import AVAILABLE, PURCHASE, running, scratch_directory, ticketd
+from .visit import QUIET_CPUS
 
 SPAN_S = 3600  # the sales' ages; keys live for a day
 SPARE_KEYS = 100_000  # so that new keyed sales are possible after 10 million old ones
@@ -65,7 +66,11 @@ def _check(server, sales, visit):
 
 def _processes(server):
     return {
-        pid: {"title": procs.title(pid), **procs.memory_kib(pid), "cpu_s": procs.cpu_ns([pid]) / 1e9}
+        pid: {
+            "title": procs.title(pid),
+            "cpu_s": procs.cpu_ns([pid]) / 1e9,
+            **procs.memory_kib(pid),
+        }
         for pid in server.pids()
     }
 
@@ -74,8 +79,7 @@ def _measure(bench, path, sales, visit):
     busy, began = procs.busy_s(), time.monotonic()
     with running(_server(path, sales), bench, ready_timeout_s=READY_TIMEOUT_S) as server:
         ready_s = server.ready_s
-        busy = procs.busy_s() - busy
-        wall = time.monotonic() - began
+        busy, wall = procs.busy_s() - busy, time.monotonic() - began
         processes = _processes(server)
         _check(server, sales, visit)
     cpu_s = sum(found["cpu_s"] for found in processes.values())
@@ -139,7 +143,7 @@ def run(bench):
         for visit, name in enumerate(("read from the disk", "still in the kernel's memory")):
             if visit == 0:
                 disk.forget_cached(path)
-            procs.wait_for_quiet(0.1, bench.patience_s)
+            procs.wait_for_quiet(QUIET_CPUS, bench.patience_s)
             results[name] = _measure(bench, path, bench.sales, visit)
     _print(results)
     return {"sales": bench.sales, **results}

@@ -1,8 +1,8 @@
 """A worker is killed under load: how long until all is as if it had never been.
 
-Two ways to die: anywhere, where nothing but its own connections is lost nearly always, and in the
-middle of a sale, where it has taken a ticket and its place in the journal and not said so: all later
-sales of the event wait behind that place until the master has repaired it."""
+Two ways to die: anywhere, where nearly always nothing is lost but its own connections; and in the
+middle of a sale, where it has taken a ticket and its place in the journal and not said so: all
+later sales of the event wait behind that place until the master has repaired it."""
 
 import bisect
 import datetime

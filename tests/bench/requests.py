@@ -135,8 +135,8 @@ def run(bench):
     )
     say(f"Instructions: {how}.")
     say(
-        "CPU: all processes of the server, medians; ticketd's sales are kept in memory, on the disk "
-        f"where the row says durable. {visit.FOREIGN}"
+        "CPU: all processes of the server, medians; ticketd's sales are kept in memory, or on the "
+        f"disk where the row says durable. {visit.FOREIGN}"
     )
     say()
     _print_rows(rows, rounds, instructions)
