@@ -54,6 +54,7 @@ struct view {
 struct orphan {
     uint32_t place;
     uint32_t sequence;
+    uint32_t generation; /* of the place: another one after its owner's death */
 };
 
 static void look(const struct view *view, uint64_t at, void *ret, size_t size)
@@ -113,6 +114,11 @@ static uint64_t plain(const _Atomic uint64_t *cell)
     return atomic_load_explicit(cell, memory_order_relaxed);
 }
 
+static uint32_t generation_of(const struct view *view, uint32_t place)
+{
+    return atomic_load_explicit(&view->places[place].generation, memory_order_relaxed);
+}
+
 static bool is_stamped(const struct view *view, uint32_t sequence)
 {
     struct segment_slot slot;
@@ -133,7 +139,11 @@ static bool find_orphan(struct view *view, struct orphan *ret_orphan)
         if (intent == SEGMENT_NO_INTENT || segment_high(intent) == segment_high(word) ||
             is_stamped(view, segment_high(intent)))
             continue;
-        *ret_orphan = (struct orphan){.place = i, .sequence = segment_high(intent)};
+        *ret_orphan = (struct orphan){
+            .place = i,
+            .sequence = segment_high(intent),
+            .generation = generation_of(view, i),
+        };
         return true;
     }
     return false;
@@ -220,6 +230,16 @@ static void watch(struct view *view, const struct orphan *orphan, uint64_t kille
         *ret_stamped_us = *ret_durable_us;
 }
 
+/* Whether the owner that the orphan was of is dead, and not the one of some other place. */
+static bool has_died(struct view *view, const struct orphan *orphan)
+{
+    const struct segment_place *place = &view->places[orphan->place];
+
+    look_at_places(view);
+    return atomic_load_explicit(&place->life, memory_order_relaxed) != SEGMENT_ALIVE ||
+           generation_of(view, orphan->place) != orphan->generation;
+}
+
 int main(int argc, char **argv)
 {
     static struct view view;
@@ -240,6 +260,8 @@ int main(int argc, char **argv)
     if (kill(worker, SIGKILL) != 0 || waitpid(worker, &(int){0}, __WALL) != worker)
         err(EXIT_FAILURE, "cannot kill the worker"); /* its parent hears of it only now */
     watch(&view, &orphan, killed_ns, &stamped_us, &durable_us);
+    if (!has_died(&view, &orphan))
+        errx(EXIT_FAILURE, "the sale was another worker's, which was slow in the middle of it");
     printf("kill-in-sale killed_ns=%" PRIu64 " stamped_us=%" PRIu64 " durable_us=%" PRIu64
            " steps=%" PRIu64 "\n",
            killed_ns, stamped_us, durable_us, steps);

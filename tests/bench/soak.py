@@ -217,8 +217,8 @@ def run(bench):
         return {}
     seconds = max(10, round(bench.minutes * 60))
     say(
-        f"{seconds} s of mixed load, sales on disk: wrk with {MIXED_CONNECTIONS} connections, {SLOW_CLIENTS} slow "
-        "clients, one that abandons, one that opens and closes."
+        f"{seconds} s of mixed load, sales on disk: wrk with {MIXED_CONNECTIONS} connections, "
+        f"{SLOW_CLIENTS} slow clients, one that abandons, one that opens and closes."
     )
     with running(entry, bench) as server, tempfile.NamedTemporaryFile("w+") as said:
         command = _wrk_command(server.port, seconds)
