@@ -6,8 +6,14 @@ load          wrk, and a fixed number of requests in lockstep
 targets       the servers and rows that are measured: one table entry each
 figures       medians, spreads, slopes
 report        the machine's description, aligned tables, JSON
+visit         one visit of a server under load, and what it cost
+disk          how long one sync takes
 requests      requests/s, p99, CPU time a request, ratios
 instructions  instructions a request, by perf or callgrind
+durable       what a purchase costs that is on the disk before its answer
+repair        how long a killed worker is felt
+recovery      start with a large ledger: time and memory
+postgres      the same sale done by PostgreSQL
 memory        a worker's private memory, and what an idle connection costs
 soak          memory over minutes of mixed load
 fairness      how connections spread over four workers

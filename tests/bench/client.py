@@ -14,11 +14,14 @@ class Request:
     method: str
     path: str
     body: str = ""
+    key: str = ""  # Idempotency-Key
 
     def bytes(self):
         head = f"{self.method} {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         if self.body:
             head += f"Content-Type: application/json\r\nContent-Length: {len(self.body)}\r\n"
+        if self.key:
+            head += f'Idempotency-Key: "{self.key}"\r\n'
         return (head + "\r\n" + self.body).encode()
 
 

@@ -4,58 +4,12 @@ the p99 latency of a closed loop of 64 connections beside it.
 The figure is CPU time per request: it does not depend on how fast the load generator is.  Requests
 per second are those of this pair of cores, and the server is not always the slower side of it."""
 
-import resource
 import shlex
-import time
 
-from . import figures, load, procs, report
+from . import figures, load, report, visit
 from . import instructions as instructions_of
-from .procs import BenchError
 from .report import say
-from .targets import RATIOS, ROWS, SERVERS, describe, running, sample_answer
-
-QUIET_CPUS = 0.1  # other load, in CPUs, that a visit may meet without being repeated
-VISITS_MAX = 3
-
-
-def _clocks(pids):
-    """Seconds: CPU of the server, CPU of finished load generators, CPU of all, the wall clock's."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    load_s = ended.ru_utime + ended.ru_stime
-    return procs.cpu_ns(pids) / 1e9, load_s, procs.busy_s(), time.monotonic()
-
-
-def _measure(row, bench):
-    """One visit of one row: a fresh server, warm-up, then the load that counts."""
-    with running(SERVERS[row.server], bench) as server:
-        answer = sample_answer(server.port, row.request)
-        load.wrk(server.port, row.request, bench.warmup_s, {bench.load_cpu})
-        pids = server.pids()
-        before = _clocks(pids)
-        result = load.wrk(server.port, row.request, bench.seconds, {bench.load_cpu})
-        cpu, load_cpu, busy, wall = (b - a for a, b in zip(before, _clocks(pids), strict=True))
-        if set(server.pids()) != set(pids):
-            raise BenchError(f"{row.name}: a process of the server ended or began under load")
-    return {
-        "rps": result["requests"] / (result["duration_us"] / 1e6),
-        "p99_us": result["p99_us"],
-        "cpu_us": cpu * 1e6 / result["requests"],
-        "server_busy": cpu / wall,
-        "foreign_cpus": max(0.0, (busy - cpu - load_cpu) / wall),
-        "answer_bytes": len(answer.head) + len(answer.body),
-    }
-
-
-def _measure_undisturbed(row, bench):
-    """The first visit that other load left alone, or else the least disturbed of a few.  Visits are
-    judged by the other load alone, never by their figures."""
-    visits = []
-    while len(visits) < VISITS_MAX:
-        procs.wait_for_quiet(QUIET_CPUS, bench.patience_s)
-        visits.append(_measure(row, bench))
-        if visits[-1]["foreign_cpus"] <= QUIET_CPUS:
-            break
-    return {**min(visits, key=lambda visit: visit["foreign_cpus"]), "visits": len(visits)}
+from .targets import RATIOS, ROWS, SERVERS, describe
 
 
 def _present_rows(bench):
@@ -84,7 +38,7 @@ def _print_commands(rows, bench):
 
 
 def _series(rounds, row_name, key):
-    return [visit[key] for visit in rounds[row_name]]
+    return [found[key] for found in rounds[row_name]]
 
 
 def _print_rows(rows, rounds, instructions):
@@ -171,7 +125,9 @@ def run(bench):
     rounds = {row.name: [] for row in rows}
     for number in range(bench.rounds):
         for row in rows:
-            rounds[row.name].append(_measure_undisturbed(row, bench))
+            rounds[row.name].append(
+                visit.measure_undisturbed(SERVERS[row.server], row.request, bench)
+            )
         costs = ", ".join(f"{rounds[row.name][-1]['cpu_us']:.2f}" for row in rows)
         say(f"  round {number + 1}: CPU µs/request {costs}")
     instructions, how = (
@@ -179,9 +135,8 @@ def run(bench):
     )
     say(f"Instructions: {how}.")
     say(
-        "CPU: schedstat, all processes of the server, medians. Foreign CPUs: load on this machine "
-        f"that was not the bench's; a visit that met more than {QUIET_CPUS} was repeated, at most "
-        f"{VISITS_MAX - 1} times, and what stands above {QUIET_CPUS} here is disturbed."
+        "CPU: all processes of the server, medians; ticketd's sales are kept in memory, or on the "
+        f"disk where the row says durable. {visit.FOREIGN}"
     )
     say()
     _print_rows(rows, rounds, instructions)

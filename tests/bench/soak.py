@@ -18,7 +18,7 @@ from . import figures, load, procs, report
 from .client import Connection, Request
 from .procs import BenchError
 from .report import say
-from .targets import AVAILABLE, PURCHASE, running, ticketd
+from .targets import AVAILABLE, ON_DISK, PURCHASE, running, ticketd
 
 MIXED = pathlib.Path(__file__).with_name("wrk_mixed.lua")
 MIXED_CONNECTIONS = 32
@@ -211,14 +211,14 @@ def _print_results(results):
 
 def run(bench):
     load.require_wrk()
-    entry = ticketd(pinning="any", REQUEST_TIMEOUT=5)
+    entry = ticketd(pinning="any", ledger=ON_DISK, REQUEST_TIMEOUT=5)
     if missing := entry.missing(bench.build):
         say(f"left out: {missing} is missing")
         return {}
     seconds = max(10, round(bench.minutes * 60))
     say(
-        f"{seconds} s of mixed load: wrk with {MIXED_CONNECTIONS} connections, {SLOW_CLIENTS} slow "
-        "clients, one that abandons, one that opens and closes."
+        f"{seconds} s of mixed load, sales on disk: wrk with {MIXED_CONNECTIONS} connections, "
+        f"{SLOW_CLIENTS} slow clients, one that abandons, one that opens and closes."
     )
     with running(entry, bench) as server, tempfile.NamedTemporaryFile("w+") as said:
         command = _wrk_command(server.port, seconds)

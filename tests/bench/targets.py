@@ -8,13 +8,17 @@ import dataclasses
 import pathlib
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 
 from . import procs
 from .client import Connection, Request, wait_until_ready
-from .procs import BenchError
+from .procs import BenchError, CommandError
 
+OUTPUT = "output"
 STOCK = 2_000_000_000  # no bench sells it out
+IN_MEMORY = "memory:"
+ON_DISK = "sqlite:{scratch}/ledger.db"
 READY_TIMEOUT_S = 20
 
 AVAILABLE = Request("GET", "/api/v1/available")
@@ -44,6 +48,7 @@ class Server:
     commands: Callable[[Place], list[list[str]]]
     # Programs that must exist: a name in PATH, or {build}/….
     needs: tuple[str, ...]
+    # {scratch} in a value is the directory of its own.
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     ready_path: str = AVAILABLE.path
     # Which core(s): "server" shares one with all its processes, "any" is left to the scheduler.
@@ -57,6 +62,10 @@ class Server:
                 return path
         return None
 
+    def settings(self, scratch):
+        """The environment of a server that runs in that directory."""
+        return {name: value.format(scratch=scratch) for name, value in self.environment.items()}
+
 
 def _floor(kind):
     return Server(
@@ -66,10 +75,12 @@ def _floor(kind):
     )
 
 
-def ticketd(workers=1, pinning="server", **settings):
-    """The monolith; `settings` are names of the settings table, given as environment variables."""
+def ticketd(workers=1, pinning="server", ledger=IN_MEMORY, ready_path=AVAILABLE.path, **settings):
+    """The monolith; `settings` are names of the settings table, given as environment variables.
+    0 workers: one for each CPU that it may use."""
+    count = {0: "a worker a CPU", 1: "1 worker"}.get(workers, f"{workers} workers")
     return Server(
-        name=f"ticketd, {workers} worker" + ("s" if workers > 1 else ""),
+        name=f"ticketd, {count}, {ledger.partition(':')[0]}:",
         commands=lambda place: [
             [
                 f"{place.build}/ticketd",
@@ -87,7 +98,12 @@ def ticketd(workers=1, pinning="server", **settings):
         ],
         needs=("{build}/ticketd",),
         # A rebuild under a running bench must not restart the server that is being measured.
-        environment={"RELOAD": "false", **{name: str(value) for name, value in settings.items()}},
+        environment={
+            "RELOAD": "false",
+            "LEDGER_URL": ledger,
+            **{name: str(value) for name, value in settings.items()},
+        },
+        ready_path=ready_path,
         pinning=pinning,
     )
 
@@ -96,6 +112,7 @@ SERVERS = {
     "epoll": _floor("epoll"),
     "h2o": _floor("h2o"),
     "ticketd": ticketd(),
+    "durable": ticketd(ledger=ON_DISK),
 }
 
 
@@ -106,7 +123,8 @@ class Row:
     request: Request
 
 
-# In this order within each round, so that the two sides of a ratio run next to each other.
+# In this order within each round, so that the two sides of a ratio run next to each other.  Rows of
+# ticketd that do not say "durable" keep their sales in memory: alone, as libh2o's have no disk.
 ROWS = [
     Row("bare epoll loop, GET", "epoll", AVAILABLE),
     Row("libh2o, GET", "h2o", AVAILABLE),
@@ -114,6 +132,7 @@ ROWS = [
     Row("bare epoll loop, POST", "epoll", PURCHASE),
     Row("libh2o, POST", "h2o", PURCHASE),
     Row("ticketd, purchase", "ticketd", PURCHASE),
+    Row("ticketd, durable purchase", "durable", PURCHASE),
 ]
 
 
@@ -129,17 +148,25 @@ RATIOS = [
     Ratio("ticketd, available", "libh2o, GET", 1.10),
     Ratio("ticketd, purchase", "bare epoll loop, POST"),
     Ratio("ticketd, available", "bare epoll loop, GET"),
+    Ratio("ticketd, durable purchase", "ticketd, purchase"),
     Ratio("libh2o, POST", "bare epoll loop, POST"),
     Ratio("libh2o, GET", "bare epoll loop, GET"),
 ]
 
 
 class Running:
-    """A started server: its processes and its port."""
+    """A started server: its processes, its port, a directory of its own, how long it took until it
+    answered."""
 
-    def __init__(self, started, port):
+    def __init__(self, started, place, ready_s):
         self.started = started
-        self.port = port
+        self.port = place.port()
+        self.scratch = place.scratch
+        self.ready_s = ready_s
+
+    def output(self):
+        """What it has written so far: its log."""
+        return (self.scratch / OUTPUT).read_text(encoding="utf-8", errors="replace")
 
     def pids(self):
         return self.started.pids()
@@ -148,6 +175,13 @@ class Running:
         """The processes that serve: ticketd's say so in their titles; elsewhere all of them."""
         pids = self.pids()
         return [pid for pid in pids if procs.title(pid).startswith("ticketd: worker")] or pids
+
+
+def scratch_directory(bench):
+    """A directory on the disk that is measured, for a `with`: it is gone afterwards."""
+    return tempfile.TemporaryDirectory(
+        prefix="ticketd-bench-", dir=bench.scratch, ignore_cleanup_errors=True
+    )
 
 
 @contextlib.contextmanager
@@ -159,17 +193,20 @@ def running(server, bench, wrapper=(), ready_timeout_s=READY_TIMEOUT_S):
         raise BenchError(f"{server.name}: {missing} is missing")
     cpus = {bench.server_cpu} if server.pinning == "server" else None
     with (
-        tempfile.TemporaryDirectory(prefix="ticketd-bench-") as scratch,
+        scratch_directory(bench) as scratch,
         contextlib.ExitStack() as stack,
     ):
         place = Place(bench.build, scratch)
-        log = stack.enter_context(open(place.scratch / "output", "w+", encoding="utf-8"))
+        log = stack.enter_context(open(place.scratch / OUTPUT, "w+", encoding="utf-8"))
         commands = [[*wrapper, *command] for command in server.commands(place)]
-        started = procs.Started(commands, server.environment, cpus, log)
+        started = procs.Started(commands, server.settings(scratch), cpus, log)
+        began = time.monotonic()
         try:
             with started:
                 wait_until_ready(started, place.port(), server.ready_path, ready_timeout_s)
-                yield Running(started, place.port())
+                yield Running(started, place, time.monotonic() - began)
+        except CommandError:
+            raise
         except BenchError as error:
             log.seek(0)
             raise BenchError(f"{server.name}: {error}\n{log.read()[-2000:]}".rstrip()) from None
@@ -177,9 +214,9 @@ def running(server, bench, wrapper=(), ready_timeout_s=READY_TIMEOUT_S):
 
 def describe(server, bench):
     """The command lines as a reader would type them, ports left open."""
-    place = Place(bench.build, "SCRATCH")
+    place = Place(bench.build, "$SCRATCH")
     place.port = lambda name="public": f"${name.upper()}_PORT"
-    settings = [f"{name}={value}" for name, value in server.environment.items()]
+    settings = [f"{name}={value}" for name, value in server.settings("$SCRATCH").items()]
     pin = ["taskset", "-c", str(bench.server_cpu)] if server.pinning == "server" else []
     prefix = (["env", *settings] if settings else []) + pin
     return [" ".join([*prefix, *command]) for command in server.commands(place)]

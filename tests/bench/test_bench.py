@@ -9,14 +9,28 @@ import select
 import socket
 import subprocess
 import sys
+import threading
+import time
 import unittest
 from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from bench import figures, instructions, load, procs, soak  # noqa: E402
+from bench import (  # noqa: E402
+    disk,
+    durable,
+    figures,
+    instructions,
+    load,
+    postgres,
+    procs,
+    recovery,
+    repair,
+    soak,
+    visit,
+)
 from bench.client import Connection, Request  # noqa: E402
-from bench.targets import AVAILABLE, PURCHASE  # noqa: E402
+from bench.targets import AVAILABLE, ON_DISK, PURCHASE, ticketd  # noqa: E402
 
 FLOORS = pathlib.Path(os.environ.get("FLOORS", "build/tests/bench"))
 QTY = b'{"qty":1999999999}'
@@ -159,7 +173,123 @@ class Figures(unittest.TestCase):
         self.assertIsNone(instructions.parse_perf("<not supported>,,instructions,0,100.00,,\n"))
 
 
+PGBENCH = """\
+number of transactions actually processed: 2964
+number of failed transactions: 0 (0.000%)
+latency average = 64.759 ms
+initial connection time = 100.1 ms
+tps = 988.283461 (without initial connection time)
+"""
+LOG = """\
+{"time":"2026-11-25T19:12:12.723+00:00","pid":1,"message":"worker 0 has pid 17703"}
+{"time":"2026-11-25T19:12:12.724+00:00","pid":1,"message":"ready: 1 workers serve"}
+not JSON at all
+{"time":"2026-11-25T19:12:13.223+00:00","pid":1,"message":"worker 0 has pid 17710"}
+"""
+
+
+class Durability(unittest.TestCase):
+    # CPU and p50 are compared within a round and a place, never across them.
+    def test_durable_figures(self):
+        rounds = {
+            case.name: [
+                {"cpu_us": cost * number, "rps": 10 / cost, "p50_us": 1000 * cost * number}
+                for number in (1, 2)
+            ]
+            for case in durable.CASES
+            for cost in [3 if case.ledger == "durable" else 2]
+        }
+        found = durable.figures_of(rounds, [500, 250])
+        self.assertEqual(found["cpu"], [1.5, 1.5])
+        self.assertAlmostEqual(found["throughput"][0], 2 / 3)
+        self.assertEqual(found["added, one core"], [2, 8])
+        self.assertEqual(found["added, both cores"], [2, 8])
+
+    # What a visit's clocks say: CPU a request, the server's share, what was nobody's of the bench.
+    def test_costs(self):
+        found = visit.costs((1, 10, 100, 50), (3, 11, 104, 54), 1000)
+        self.assertEqual(found, {"cpu_us": 2000, "server_busy": 0.5, "foreign_cpus": 0.25})
+
+    # The gap that a kill falls into counts, and so does one that begins while it is watched.
+    def test_longest_gap(self):
+        answers = [0, 10, 20, 90, 95, 100, 200]
+        self.assertEqual(repair.longest_gap_ns(answers, 25, 96), 70)
+        self.assertEqual(repair.longest_gap_ns(answers, 92, 150), 100)
+        self.assertEqual(repair.longest_gap_ns(answers, 5, 12), 10)
+        self.assertEqual(repair.longest_gap_ns([], 5, 12), 0)
+
+    # A tool that said nothing is an error and not a repair in no time.
+    def test_kill_result(self):
+        self.assertEqual(
+            repair.parse_kill("x\nkill-in-sale killed_ns=5 stamped_us=7\n"),
+            {"killed_ns": 5, "stamped_us": 7},
+        )
+        with self.assertRaises(procs.BenchError):
+            repair.parse_kill("")
+
+    # The master's log tells who was forked, and when.
+    def test_forks(self):
+        (first, *who), (second, *successor) = repair.forks_of(LOG)
+        self.assertEqual((who, successor), ([0, 17703], [0, 17710]))
+        self.assertAlmostEqual(second - first, 0.5, places=5)
+
+    def test_pgbench_result(self):
+        self.assertEqual(
+            postgres.parse_pgbench(PGBENCH),
+            {"rps": 988.283461, "mean_ms": 64.759, "requests": 2964, "failed": 0},
+        )
+        with self.assertRaises(procs.BenchError):
+            postgres.parse_pgbench("pgbench: error: connection failed")
+
+    # Ours is compared with the better of the others in the same round.
+    def test_postgres_ratios(self):
+        rounds = {
+            name: [{"rps": rate} for rate in rates]
+            for name, rates in {"ours": (60, 80), "a": (3, 1), "b": (2, 4)}.items()
+        }
+        self.assertEqual(postgres.ratios_of(rounds, "ours"), [20, 20])
+
+    # Time on a CPU from start to end points to the processor, otherwise to the disk.
+    def test_recovery_bound(self):
+        slow = {"cpu_s": 1, "ready_s": 10, "ledger_bytes": 100 * 2**20}
+        self.assertIn("10 MiB of ledger a second: bound by the disk", recovery.bound_by(slow))
+        self.assertIn("bound by one core", recovery.bound_by({**slow, "cpu_s": 9}))
+
+    # A ledger in a file system that has no disk would make every sync free.
+    def test_memory_is_no_disk(self):
+        with mock.patch.object(disk, "file_system", return_value="tmpfs"):
+            with self.assertRaises(procs.BenchError):
+                disk.require_disk(".")
+        self.assertEqual(disk.file_system("/proc/self"), "proc")
+
+    # Each server's ledger is in a directory of its own, and memory has none.
+    def test_ledger_of_a_server(self):
+        self.assertEqual(
+            ticketd(ledger=ON_DISK).settings("/some")["LEDGER_URL"], "sqlite:/some/ledger.db"
+        )
+        self.assertEqual(ticketd().settings("/some")["LEDGER_URL"], "memory:")
+
+
 class Processes(unittest.TestCase):
+    # Threads that have ended are counted: a ledger's thread must not hide what it did.
+    def test_cpu_time_of_ended_threads(self):
+        def work():
+            until = time.thread_time_ns() + 50_000_000
+            while time.thread_time_ns() < until:
+                pass
+
+        before = procs.cpu_ns([os.getpid()])
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        self.assertGreaterEqual(procs.cpu_ns([os.getpid()]) - before, 50_000_000)
+
+    # A program that fails tells its exit status, by which a bench knows that it may not trace.
+    def test_exit_status(self):
+        with self.assertRaises(procs.CommandError) as caught:
+            procs.run(["sh", "-c", "echo no; exit 77"], 10)
+        self.assertEqual(caught.exception.status, 77)
+
     # Work is seen in the nanoseconds, and a sleeping process costs none.
     def test_cpu_time(self):
         with (

@@ -14,7 +14,7 @@ end
 function done(summary, latency)
    local e = summary.errors
    io.write(string.format(
-      "bench-result requests=%d duration_us=%d p99_us=%d errors=%d refused=%d\n",
-      summary.requests, summary.duration, latency:percentile(99),
+      "bench-result requests=%d duration_us=%d p50_us=%d p99_us=%d errors=%d refused=%d\n",
+      summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
       e.connect + e.read + e.write + e.timeout, e.status))
 end
