@@ -1,6 +1,6 @@
 /* Preloaded by a test.  A worker asks for random bytes while it starts: there it waits for as long
- * as the file TEST_START_HANGS exists, and dies if the file TEST_START_DIES does.  The master, which
- * leads its session and asks too, is left alone. */
+ * as the file TEST_START_HANGS exists, and dies if the file TEST_START_DIES does.  The master,
+ * which leads its session and asks too, is left alone. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <sys/random.h>
