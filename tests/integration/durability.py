@@ -10,6 +10,7 @@
 import contextlib
 import hashlib
 import os
+import random
 import signal
 import sqlite3
 import threading
@@ -26,6 +27,13 @@ NOT_SOLD = {"overloaded", "vacancy_unavailable", "ledger_unavailable", "idempote
 UNKNOWN = "outcome_unknown"
 # Between two tries of a client whom nobody serves: many of them must not take the machine's time.
 PAUSE_S = 0.01
+
+
+def seeded():
+    """A generator of random numbers, whose seed a failed test shows; TICKETD_TEST_SEED repeats it."""
+    seed = int(os.environ.get("TICKETD_TEST_SEED", random.randrange(1 << 32)))
+    print("TICKETD_TEST_SEED", seed)
+    return random.Random(seed)
 
 
 # ---------------------------------------------------------------- processes

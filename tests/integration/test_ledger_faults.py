@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from durability import UNKNOWN, Buyers, Ledger, buy, keeper, order, ready, sigkill_tree
+from durability import UNKNOWN, Buyers, Ledger, buy, keeper, order, ready, seeded, sigkill_tree
 from harness import DEFAULTS, LONG, RESERVE, SLACK_S, assert_problem, eventually, run
 
 STOCK = 100000
@@ -259,9 +259,7 @@ def scenarios(rng):
 # in the ledger after the death of everything, and no sale that was refused is in it.
 @needs_strace
 def test_failing_calls(start, tmp_path):
-    seed = random.randrange(1 << 32)
-    print("seed", seed)
-    rng = random.Random(seed)
+    rng = seeded()
     end = time.monotonic() + (1200 if LONG else 25)
     faults = 0
     for number, rule in enumerate(scenarios(rng)):
