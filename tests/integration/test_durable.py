@@ -32,7 +32,8 @@ def assert_orders_are_known(server, orders):
 # A stop and a start: stock and orders are as they were, and INITIAL_STOCK changes nothing any more.
 def test_stop_and_start(start, ledger):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK)
-    orders = [server.ask("POST", path, {"qty": qty}).json()["order_id"] for path in (RESERVE, PURCHASE) for qty in (1, 7)]
+    orders = [server.ask("POST", path, {"qty": qty}).json()["order_id"]
+              for path in (RESERVE, PURCHASE) for qty in (1, 7)]
     server.stop()
     again = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK + 5)
     assert again.available() == STOCK - 16

@@ -246,13 +246,14 @@ def injected(pid, rule):
 
 
 def scenarios(rng):
-    """What fails, how, and the how manieth: a single call, or all from one on."""
-    kinds = [(call, code) for call in SYNCS + WRITES for code in ("EIO", "ENOSPC")]
-    kinds.append(("pwrite64", "EINTR"))  # SQLite writes again
+    """What fails, how, and the how manieth: one call, all from one on, or every second one.  In a
+    long run each in turn, else some of them."""
+    kinds = list(itertools.product(SYNCS + WRITES, ("EIO", "ENOSPC", "EINTR")))
     for turn in itertools.count(1):
-        order_of_kinds = rng.sample(kinds, len(kinds))
-        for call, code in order_of_kinds:
-            yield f"{call}:error={code}:when={rng.randint(1, 12 * turn)}{rng.choice(['', '+', '+2'])}"
+        for call, code in rng.sample(kinds, len(kinds)):
+            first, again = (turn, ["", "+"]) if LONG else (rng.randint(1, 12 * turn), [rng.choice(["", "+", "+2"])])
+            for step in again:
+                yield f"{call}:error={code}:when={first}{step}"
 
 
 # Whatever write or sync of the keeper fails, and however often: no order is acknowledged that is not
@@ -270,7 +271,8 @@ def test_failing_calls(start, tmp_path):
         faults += _one_fault(start, Ledger(folder), rule)
         shutil.rmtree(folder)
     print(number, "rules,", faults, "times selling stopped")
-    assert faults >= number // 4, f"of {number} rules only {faults} stopped the selling: nothing is tested"
+    # many rules are of calls that are seldom made, or of a checkpoint's, which stops nothing
+    assert faults >= number // 10, f"of {number} rules only {faults} stopped the selling: nothing is tested"
 
 
 def _one_fault(start, ledger, rule):
