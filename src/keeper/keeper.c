@@ -178,6 +178,7 @@ static bool has_taken_slots(const struct keeper *keeper)
 
 static int collect(struct keeper *keeper, struct keeper_stall *ret_stall)
 {
+    assert(keeper->event_count > 0 && "a stock has its first event from the start");
     keeper->count = 0;
     batch_keys_clear(&keeper->keys);
     for (uint32_t i = 0; i < keeper->event_count; ++i) {

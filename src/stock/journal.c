@@ -250,16 +250,16 @@ int journal_give(struct stock *stock, uint32_t event, uint8_t kind, uint32_t qua
     return TICKETD_DONE;
 }
 
-void journal_publish(struct stock *stock, uint32_t index, uint64_t sequence, uint32_t available,
+void journal_publish(struct stock *stock, uint32_t event, uint64_t sequence, uint32_t available,
                      uint64_t capacity)
 {
-    struct segment_event *event = segment_event(stock, index);
+    struct segment_event *own = segment_event(stock, event);
 
-    atomic_store_explicit(&event->capacity, capacity, memory_order_relaxed);
+    atomic_store_explicit(&own->capacity, capacity, memory_order_relaxed);
     /* release, before durable: see stock_view */
-    atomic_store_explicit(&event->published, segment_word((uint32_t)sequence, available),
+    atomic_store_explicit(&own->published, segment_word((uint32_t)sequence, available),
                           memory_order_release);
     /* release: sellers may overwrite the slots before it, which have been read; who waits for it
      * sees the key index and the outcomes that were put in place before */
-    atomic_store_explicit(&event->durable, sequence, memory_order_release);
+    atomic_store_explicit(&own->durable, sequence, memory_order_release);
 }

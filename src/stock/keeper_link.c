@@ -77,31 +77,31 @@ bool keeper_link_bell_is_owed(const struct stock *stock)
     return false;
 }
 
-uint32_t keeper_link_outcomes(struct stock *stock, uint32_t index,
+uint32_t keeper_link_outcomes(struct stock *stock, uint32_t place,
                               struct segment_outcome *ret_outcomes, uint32_t most)
 {
-    struct segment_place *place = segment_place(stock, index);
+    struct segment_place *own = segment_place(stock, place);
     uint32_t count = 0, at;
 
-    for (; count < most && spsc_to_read(&place->outcomes, stock->segment->outcome_slots, &at);
+    for (; count < most && spsc_to_read(&own->outcomes, stock->segment->outcome_slots, &at);
          ++count) {
-        ret_outcomes[count] = *outcome_at(stock, index, at);
-        spsc_read(&place->outcomes);
+        ret_outcomes[count] = *outcome_at(stock, place, at);
+        spsc_read(&own->outcomes);
     }
     return count;
 }
 
-bool keeper_link_worker_sleeps(struct stock *stock, uint32_t index, bool wants_published)
+bool keeper_link_worker_sleeps(struct stock *stock, uint32_t place, bool wants_published)
 {
-    struct segment_place *place = segment_place(stock, index);
+    struct segment_place *own = segment_place(stock, place);
     uint32_t at;
 
-    atomic_store_explicit(&place->wants_published, wants_published, memory_order_relaxed);
-    keeper_link_sleep(&place->asleep);
-    if (!spsc_to_read(&place->outcomes, stock->segment->outcome_slots, &at) &&
-        !spsc_to_read(&place->orders, SEGMENT_LOOKUPS, &at))
+    atomic_store_explicit(&own->wants_published, wants_published, memory_order_relaxed);
+    keeper_link_sleep(&own->asleep);
+    if (!spsc_to_read(&own->outcomes, stock->segment->outcome_slots, &at) &&
+        !spsc_to_read(&own->orders, SEGMENT_LOOKUPS, &at))
         return true;
-    keeper_link_awake(&place->asleep);
+    keeper_link_awake(&own->asleep);
     return false;
 }
 
@@ -110,69 +110,69 @@ void keeper_link_worker_awake(struct stock *stock, uint32_t place)
     keeper_link_awake(&segment_place(stock, place)->asleep);
 }
 
-int keeper_link_look_up(struct stock *stock, uint32_t index, const struct segment_lookup *lookup,
+int keeper_link_look_up(struct stock *stock, uint32_t place, const struct segment_lookup *lookup,
                         bool *ret_ring)
 {
-    struct segment_place *place = segment_place(stock, index);
+    struct segment_place *own = segment_place(stock, place);
     uint32_t at;
 
-    if (!spsc_to_fill(&place->lookups, SEGMENT_LOOKUPS, &at))
+    if (!spsc_to_fill(&own->lookups, SEGMENT_LOOKUPS, &at))
         return TICKETD_BUSY;
-    *lookup_at(stock, index, at) = *lookup;
-    spsc_filled(&place->lookups);
+    *lookup_at(stock, place, at) = *lookup;
+    spsc_filled(&own->lookups);
     *ret_ring = keeper_link_wake(&stock->segment->keeper.reader_asleep);
     return TICKETD_DONE;
 }
 
-bool keeper_link_order(struct stock *stock, uint32_t index, struct segment_order *ret_order)
+bool keeper_link_order(struct stock *stock, uint32_t place, struct segment_order *ret_order)
 {
-    struct segment_place *place = segment_place(stock, index);
+    struct segment_place *own = segment_place(stock, place);
     uint32_t at;
 
-    if (!spsc_to_read(&place->orders, SEGMENT_LOOKUPS, &at))
+    if (!spsc_to_read(&own->orders, SEGMENT_LOOKUPS, &at))
         return false;
-    *ret_order = *order_at(stock, index, at);
-    spsc_read(&place->orders);
+    *ret_order = *order_at(stock, place, at);
+    spsc_read(&own->orders);
     return true;
 }
 
-bool keeper_link_wants_reader(struct stock *stock, uint32_t index)
+bool keeper_link_wants_reader(struct stock *stock, uint32_t place)
 {
     uint32_t at;
 
-    return spsc_to_read(&segment_place(stock, index)->lookups, SEGMENT_LOOKUPS, &at) &&
+    return spsc_to_read(&segment_place(stock, place)->lookups, SEGMENT_LOOKUPS, &at) &&
            keeper_link_wake(&stock->segment->keeper.reader_asleep);
 }
 
-int keeper_link_ask_restock(struct stock *stock, uint32_t index, uint32_t event, uint32_t quantity,
+int keeper_link_ask_restock(struct stock *stock, uint32_t place, uint32_t event, uint32_t quantity,
                             uint32_t cookie, uint64_t token)
 {
-    struct segment_place *place = segment_place(stock, index);
+    struct segment_place *own = segment_place(stock, place);
 
     /* acquire: the keeper has read the last one */
-    if (atomic_load_explicit(&place->restock, memory_order_acquire) != SEGMENT_RESTOCK_FREE)
+    if (atomic_load_explicit(&own->restock, memory_order_acquire) != SEGMENT_RESTOCK_FREE)
         return TICKETD_BUSY;
-    place->restock_event = event;
-    place->restock_quantity = quantity;
-    place->restock_cookie = cookie;
-    place->restock_generation = atomic_load_explicit(&place->generation, memory_order_relaxed);
-    place->restock_token = token;
+    own->restock_event = event;
+    own->restock_quantity = quantity;
+    own->restock_cookie = cookie;
+    own->restock_generation = atomic_load_explicit(&own->generation, memory_order_relaxed);
+    own->restock_token = token;
     /* release: who sees it ready sees all of it */
-    atomic_store_explicit(&place->restock, SEGMENT_RESTOCK_READY, memory_order_release);
+    atomic_store_explicit(&own->restock, SEGMENT_RESTOCK_READY, memory_order_release);
     atomic_store_explicit(&stock->segment->keeper.restock_asked, 1, memory_order_release);
     return TICKETD_DONE;
 }
 
-int keeper_link_take_back_restock(struct stock *stock, uint32_t index, uint64_t token)
+int keeper_link_take_back_restock(struct stock *stock, uint32_t place, uint64_t token)
 {
-    struct segment_place *place = segment_place(stock, index);
+    struct segment_place *own = segment_place(stock, place);
     uint32_t ready = SEGMENT_RESTOCK_READY;
 
     /* The keeper frees the place as soon as the entry is in the journal, before its outcome: what
      * is ready may be the next one.  Only this worker writes the token. */
-    return place->restock_token == token && atomic_compare_exchange_strong_explicit(
-                                                &place->restock, &ready, SEGMENT_RESTOCK_FREE,
-                                                memory_order_acq_rel, memory_order_relaxed)
+    return own->restock_token == token && atomic_compare_exchange_strong_explicit(
+                                              &own->restock, &ready, SEGMENT_RESTOCK_FREE,
+                                              memory_order_acq_rel, memory_order_relaxed)
                ? TICKETD_DONE
                : TICKETD_INVALID;
 }
@@ -187,19 +187,19 @@ static bool take_restock(struct segment_place *place)
            ready == SEGMENT_RESTOCK_TAKEN;
 }
 
-bool keeper_link_restock(struct stock *stock, uint32_t *index, struct keeper_restock *ret_restock)
+bool keeper_link_restock(struct stock *stock, uint32_t *place, struct keeper_restock *ret_restock)
 {
-    for (; *index < stock->segment->place_count; ++*index) {
-        struct segment_place *place = segment_place(stock, *index);
-        if (!take_restock(place))
+    for (; *place < stock->segment->place_count; ++*place) {
+        struct segment_place *own = segment_place(stock, *place);
+        if (!take_restock(own))
             continue;
         *ret_restock = (struct keeper_restock){
-            .event = place->restock_event,
-            .quantity = place->restock_quantity,
-            .token = place->restock_token,
-            .waiter = {.place = *index,
-                       .generation = place->restock_generation,
-                       .cookie = place->restock_cookie},
+            .event = own->restock_event,
+            .quantity = own->restock_quantity,
+            .token = own->restock_token,
+            .waiter = {.place = *place,
+                       .generation = own->restock_generation,
+                       .cookie = own->restock_cookie},
         };
         return true;
     }
@@ -273,14 +273,13 @@ void keeper_link_each_sent(const struct stock *stock,
     }
 }
 
-bool keeper_link_wake_worker(struct stock *stock, uint32_t index, bool completed)
+bool keeper_link_wake_worker(struct stock *stock, uint32_t place, bool completed)
 {
-    struct segment_place *place = segment_place(stock, index);
+    struct segment_place *own = segment_place(stock, place);
 
-    return (completed ||
-            atomic_load_explicit(&place->wants_published, memory_order_relaxed) != 0) &&
-           atomic_load_explicit(&place->asleep, memory_order_relaxed) != 0 &&
-           atomic_exchange_explicit(&place->asleep, 0, memory_order_relaxed) != 0;
+    return (completed || atomic_load_explicit(&own->wants_published, memory_order_relaxed) != 0) &&
+           atomic_load_explicit(&own->asleep, memory_order_relaxed) != 0 &&
+           atomic_exchange_explicit(&own->asleep, 0, memory_order_relaxed) != 0;
 }
 
 bool keeper_link_wake_reader(struct stock *stock)
@@ -291,27 +290,27 @@ bool keeper_link_wake_reader(struct stock *stock)
            atomic_exchange_explicit(asleep, READER_AWAKE, memory_order_relaxed) != READER_AWAKE;
 }
 
-bool keeper_link_lookup(const struct stock *stock, uint32_t index,
+bool keeper_link_lookup(const struct stock *stock, uint32_t place,
                         struct segment_lookup *ret_lookup)
 {
-    const struct segment_place *place = segment_place(stock, index);
+    const struct segment_place *own = segment_place(stock, place);
     uint32_t at;
 
-    if (!spsc_to_fill(&place->orders, SEGMENT_LOOKUPS, &at) ||
-        !spsc_to_read(&place->lookups, SEGMENT_LOOKUPS, &at))
+    if (!spsc_to_fill(&own->orders, SEGMENT_LOOKUPS, &at) ||
+        !spsc_to_read(&own->lookups, SEGMENT_LOOKUPS, &at))
         return false;
-    *ret_lookup = *lookup_at(stock, index, at);
+    *ret_lookup = *lookup_at(stock, place, at);
     return true;
 }
 
-void keeper_link_answer(struct stock *stock, uint32_t index, const struct segment_order *order)
+void keeper_link_answer(struct stock *stock, uint32_t place, const struct segment_order *order)
 {
-    struct segment_place *place = segment_place(stock, index);
+    struct segment_place *own = segment_place(stock, place);
     uint32_t at;
-    bool room = spsc_to_fill(&place->orders, SEGMENT_LOOKUPS, &at);
+    bool room = spsc_to_fill(&own->orders, SEGMENT_LOOKUPS, &at);
 
     assert(room && "keeper_link_lookup has seen it, and only this process fills it");
-    *order_at(stock, index, at) = *order;
-    spsc_filled(&place->orders);
-    spsc_read(&place->lookups);
+    *order_at(stock, place, at) = *order;
+    spsc_filled(&own->orders);
+    spsc_read(&own->lookups);
 }

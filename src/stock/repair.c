@@ -18,19 +18,19 @@ static void set_life(struct segment_place *place, enum segment_life life)
     atomic_store_explicit(&place->life, (uint32_t)life, memory_order_relaxed);
 }
 
-void place_give(struct stock *stock, uint32_t index)
+void place_give(struct stock *stock, uint32_t place)
 {
-    struct segment_place *place = segment_place(stock, index);
+    struct segment_place *own = segment_place(stock, place);
 
-    assert(life_of(place) == SEGMENT_VACANT);
-    assert(atomic_load_explicit(&place->intent, memory_order_relaxed) == SEGMENT_NO_INTENT);
+    assert(life_of(own) == SEGMENT_VACANT);
+    assert(atomic_load_explicit(&own->intent, memory_order_relaxed) == SEGMENT_NO_INTENT);
     /* Another owner: outcomes of the last one's sales are not for it. */
-    atomic_fetch_add_explicit(&place->generation, 1, memory_order_relaxed);
-    atomic_store_explicit(&place->asleep, 0, memory_order_relaxed);
-    atomic_store_explicit(&place->wants_published, 0, memory_order_relaxed);
-    spsc_discard(&place->outcomes);
-    spsc_discard(&place->orders);
-    set_life(place, SEGMENT_ALIVE);
+    atomic_fetch_add_explicit(&own->generation, 1, memory_order_relaxed);
+    atomic_store_explicit(&own->asleep, 0, memory_order_relaxed);
+    atomic_store_explicit(&own->wants_published, 0, memory_order_relaxed);
+    spsc_discard(&own->outcomes);
+    spsc_discard(&own->orders);
+    set_life(own, SEGMENT_ALIVE);
 }
 
 void place_reaped(struct stock *stock, uint32_t place)
@@ -154,24 +154,24 @@ static int settle(struct stock *stock, uint32_t dead, uint32_t event, uint64_t i
     return TICKETD_DONE;
 }
 
-int place_repair(struct stock *stock, uint32_t index)
+int place_repair(struct stock *stock, uint32_t place)
 {
-    struct segment_place *place = segment_place(stock, index);
+    struct segment_place *own = segment_place(stock, place);
     /* 1: it cannot change any more; acquire: nor can what its owner did before */
-    uint64_t intent = atomic_load_explicit(&place->intent, memory_order_acquire);
+    uint64_t intent = atomic_load_explicit(&own->intent, memory_order_acquire);
 
-    assert(life_of(place) == SEGMENT_REAPED);
+    assert(life_of(own) == SEGMENT_REAPED);
     if (intent != SEGMENT_NO_INTENT) {
-        uint32_t event = atomic_load_explicit(&place->intent_event, memory_order_relaxed);
-        int answer = settle(stock, index, event, intent);
+        uint32_t event = atomic_load_explicit(&own->intent_event, memory_order_relaxed);
+        int answer = settle(stock, place, event, intent);
         if (answer != TICKETD_DONE)
             return answer;
         /* 6; release: after the stamp, so that a repair cut short here is run again in vain */
-        atomic_store_explicit(&place->intent, SEGMENT_NO_INTENT, memory_order_release);
+        atomic_store_explicit(&own->intent, SEGMENT_NO_INTENT, memory_order_release);
     }
     /* 7: the bell that it owed is the caller's to ring */
-    atomic_store_explicit(&place->owes_bell, 0, memory_order_relaxed);
-    set_life(place, SEGMENT_VACANT);
+    atomic_store_explicit(&own->owes_bell, 0, memory_order_relaxed);
+    set_life(own, SEGMENT_VACANT);
     return TICKETD_DONE;
 }
 

@@ -121,28 +121,28 @@ static void open_ring(struct stock *stock, uint32_t event, uint32_t first)
                               memory_order_relaxed);
 }
 
-int stock_event_create(struct stock *stock, const struct stock_event *wanted, uint32_t *ret_event)
+int stock_event_create(struct stock *stock, const struct stock_event *event, uint32_t *ret_event)
 {
     struct segment_header *segment = stock->segment;
-    size_t len = strlen(wanted->id);
-    uint32_t sequence = (uint32_t)wanted->sequence, found;
-    struct segment_event *event;
+    size_t len = strlen(event->id);
+    uint32_t sequence = (uint32_t)event->sequence, found;
+    struct segment_event *made;
 
-    if (!is_slug(wanted->id, len) || wanted->available > STOCK_QUANTITY_MAX ||
-        stock_event_find(stock, wanted->id, len, &found) == 0)
+    if (!is_slug(event->id, len) || event->available > STOCK_QUANTITY_MAX ||
+        stock_event_find(stock, event->id, len, &found) == 0)
         return TICKETD_INVALID;
     if (segment->event_count == segment->events_max)
         return TICKETD_BUSY;
 
     ++segment->event_count;
-    event = segment_event(stock, segment->event_count - 1);
-    memcpy(event->id, wanted->id, len + 1);
-    event->id_len = (uint32_t)len;
-    atomic_store_explicit(&event->capacity, wanted->capacity, memory_order_relaxed);
-    atomic_store_explicit(&event->durable, wanted->sequence, memory_order_relaxed);
-    atomic_store_explicit(&event->published, segment_word(sequence, wanted->available),
+    made = segment_event(stock, segment->event_count - 1);
+    memcpy(made->id, event->id, len + 1);
+    made->id_len = (uint32_t)len;
+    atomic_store_explicit(&made->capacity, event->capacity, memory_order_relaxed);
+    atomic_store_explicit(&made->durable, event->sequence, memory_order_relaxed);
+    atomic_store_explicit(&made->published, segment_word(sequence, event->available),
                           memory_order_relaxed);
-    atomic_store_explicit(&event->word, segment_word(sequence, wanted->available),
+    atomic_store_explicit(&made->word, segment_word(sequence, event->available),
                           memory_order_relaxed);
     open_ring(stock, segment->event_count - 1, sequence);
     *ret_event = segment->event_count - 1;
@@ -194,24 +194,24 @@ uint32_t stock_lag(const struct stock *stock, uint32_t event)
            durable;
 }
 
-struct stock_view stock_view(const struct stock *stock, uint32_t index)
+struct stock_view stock_view(const struct stock *stock, uint32_t event)
 {
-    const struct segment_event *event = segment_event(stock, index);
-    struct stock_view view = {.id = event->id};
+    const struct segment_event *own = segment_event(stock, event);
+    struct stock_view view = {.id = own->id};
     uint64_t published, word;
 
     /* The keeper stores published, then durable: a pair that fits is of one publication.  It can
      * fail to fit only while the keeper is between the two, or was killed there. */
     for (unsigned tries = 0; tries < STOCK_SWAP_TRIES_MAX; ++tries) {
-        published = atomic_load_explicit(&event->published, memory_order_acquire);
-        view.published_sequence = atomic_load_explicit(&event->durable, memory_order_acquire);
+        published = atomic_load_explicit(&own->published, memory_order_acquire);
+        view.published_sequence = atomic_load_explicit(&own->durable, memory_order_acquire);
         if (segment_high(published) == (uint32_t)view.published_sequence)
             break;
     }
     view.published_available = segment_low(published);
     view.published_sequence = segment_sequence(view.published_sequence, segment_high(published));
-    view.capacity = atomic_load_explicit(&event->capacity, memory_order_relaxed);
-    word = atomic_load_explicit(&event->word, memory_order_acquire);
+    view.capacity = atomic_load_explicit(&own->capacity, memory_order_relaxed);
+    word = atomic_load_explicit(&own->word, memory_order_acquire);
     view.available = segment_low(word);
     view.sequence = segment_sequence(view.published_sequence, segment_high(word));
     return view;

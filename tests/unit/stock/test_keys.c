@@ -137,13 +137,13 @@ static void test_forget(void **state)
 static void test_full(void **state)
 {
     (void)state;
-    for (uint8_t i = 0; i < SLOTS; ++i) {
+    for (uint8_t i = 0; i < (uint8_t)SLOTS; ++i) {
         assert_int_equal(keys_are_full(&stock), i >= KEYS_MAX);
         assert_int_equal(put(i, OLD_S), TICKETD_DONE);
     }
     assert_int_equal(put(SLOTS, 0), TICKETD_BUSY);
     assert_int_equal(keys_count(&stock), SLOTS);
-    for (uint8_t i = 0; i < SLOTS; ++i)
+    for (uint8_t i = 0; i < (uint8_t)SLOTS; ++i)
         expect_found(i);
     assert_int_equal(keys_forget(&stock, TTL_S, 1), 1);
     assert_int_equal(put(SLOTS, 0), TICKETD_DONE);
@@ -215,7 +215,7 @@ static void test_recover_filled_only(void **state)
 static void test_recover_full(void **state)
 {
     (void)state;
-    for (uint8_t i = 0; i < SLOTS; ++i)
+    for (uint8_t i = 0; i < (uint8_t)SLOTS; ++i)
         assert_int_equal(put(i, 0), TICKETD_DONE);
     keys_recover(&stock);
     assert_int_equal(keys_count(&stock), SLOTS);
