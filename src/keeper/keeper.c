@@ -178,7 +178,6 @@ static bool has_taken_slots(const struct keeper *keeper)
 
 static int collect(struct keeper *keeper, struct keeper_stall *ret_stall)
 {
-    assert(keeper->event_count > 0 && "a stock has its first event from the start");
     keeper->count = 0;
     batch_keys_clear(&keeper->keys);
     for (uint32_t i = 0; i < keeper->event_count; ++i) {
@@ -191,7 +190,8 @@ static int collect(struct keeper *keeper, struct keeper_stall *ret_stall)
             ret_stall->sequence = keeper->events[index].draft_next;
         }
     }
-    keeper->first_event = (keeper->first_event + 1) % keeper->event_count;
+    if (++keeper->first_event >= keeper->event_count)
+        keeper->first_event = 0;
     return 0;
 }
 

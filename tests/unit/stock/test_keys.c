@@ -2,7 +2,7 @@
 #include "stock/keys.h"
 
 /* Room for sales that are on their way when the index gets full. */
-#define SPARE (PLACES * PARKED_MAX)
+#define SPARE (PLACES * PARKED_MAX + RING)
 #define SLOTS (KEYS_MAX + SPARE)
 /* Of keys that are old enough to be forgotten. */
 #define TTL_S 100
