@@ -25,25 +25,25 @@ struct keeping {
 /* Makes a ledger that has the events of the stock, each with what it has now as its first entry: so
  * the stock's events begin with sequence 1. */
 static inline void keeping_make(struct keeping *keeping, struct stock *stock,
-                                const struct ledger_ops *ops)
+                                const struct ledger_ops *store)
 {
     struct ledger *ledger = NULL;
     char error[512] = "";
 
-    *keeping = (struct keeping){.stock = stock, .ops = ops};
+    *keeping = (struct keeping){.stock = stock, .ops = store};
     scratch_make(&keeping->scratch);
     keeping->keeper = malloc(sizeof(*keeping->keeper));
     assert_non_null(keeping->keeper);
-    assert_int_equal(ops->lock(&keeping->hold, keeping->scratch.ledger, 0, error, sizeof(error)),
+    assert_int_equal(store->lock(&keeping->hold, keeping->scratch.ledger, 0, error, sizeof(error)),
                      0);
     assert_int_equal(
-        ops->open(&ledger, keeping->scratch.ledger, keeping->hold, error, sizeof(error)), 0);
+        store->open(&ledger, keeping->scratch.ledger, keeping->hold, error, sizeof(error)), 0);
     for (uint32_t i = 0; i < stock_event_count(stock); ++i) {
         struct stock_view view = stock_view(stock, i);
         assert_int_equal(view.sequence, 1);
-        assert_int_equal(ops->create_event(ledger, view.id, view.available, 1), 0);
+        assert_int_equal(store->create_event(ledger, view.id, view.available, 1), 0);
     }
-    ops->close(ledger);
+    store->close(ledger);
 }
 
 static inline int keeping_try_open(struct keeping *keeping)
