@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "stock/segment.h"
 #include "ticketd/error.h"
 
 /* The tally of the keeper. */
@@ -357,6 +358,9 @@ void selling_check(struct selling *selling, const int32_t *intents, uint32_t int
     assert_in_range(untold, 0, intent_count);
     for (uint64_t i = count; i < selling->entries_max; ++i)
         assert_true(selling->entries[i].told == 0 && selling->entries[i].kept == 0);
+    /* whoever ended has forgotten what it was about to swap: it would block repairs */
+    for (uint32_t place = 0; place <= selling->options.sellers; ++place)
+        assert_true(segment_place(&selling->stock, place)->intent == SEGMENT_NO_INTENT);
     assert_int_equal(stock_lag(&selling->stock, selling->event), 0);
     assert_int_equal(selling->keeper.owed, 0);
     assert_int_equal(balance, 0);

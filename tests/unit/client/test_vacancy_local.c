@@ -564,6 +564,23 @@ static void test_sold_out_waits_for_the_index(void **state)
     expect_settled(0);
 }
 
+/* Who follows one that waits for the index is judged when that one is sold out, and may sell. */
+static void test_follower_of_an_index_wait(void **state)
+{
+    struct probe all = {0}, first = {0}, less = {0};
+
+    (void)state;
+    reserve(&neighbour, &all, CAPACITY - 1, "", SOON);
+    reserve(&local, &first, 2, "b", SOON);
+    reserve(&local, &less, 1, "b", SOON);
+    expect_pending(&less);
+    settle();
+    expect(&first, TICKETD_SOLD_OUT, 1);
+    expect(&less, TICKETD_DONE, 0);
+    assert_false(less.result.replayed);
+    expect_settled(0);
+}
+
 /* One that waits for the index and gets no answer until its deadline has taken nothing; whether its
  * key is on its way is told. */
 static void test_deadline_while_waiting_for_the_index(void **state)
@@ -995,6 +1012,7 @@ int main(void)
         CASE(test_same_key_at_two_workers),
         CASE(test_withdrawn_behind_the_same_key),
         CASE(test_sold_out_waits_for_the_index),
+        CASE(test_follower_of_an_index_wait),
         CASE(test_deadline_while_waiting_for_the_index),
         CASE(test_index_wait_may_sell),
         CASE(test_replay_without_stock_or_keeper),

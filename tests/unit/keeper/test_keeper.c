@@ -378,6 +378,7 @@ static void test_contradiction(void **state)
     atomic_store(&segment_event(&stock, event)->word, segment_word(1, CAPACITY - 1));
     (void)sell(1, 0);
     assert_int_equal(turn(), -EUCLEAN);
+    assert_int_equal(appends, 0); /* the ledger would refuse it too, but is not asked */
     expect_entries("");
 }
 
@@ -558,6 +559,26 @@ static void test_death_while_settling(void **state)
     }
 }
 
+/* One that dies when it has linked a key and not counted it: the key is known once, and the next
+ * one does not take its place. */
+static void test_death_while_putting_a_key(void **state)
+{
+    (void)state;
+    (void)sell(1, 7);
+    (void)sell(1, 8);
+    die_after_append();
+    keeper_settle(keeping.keeper, &keeping.keeper->entries[0], &keeping.keeper->pending[0]);
+    atomic_fetch_sub(&stock.segment->keys.head, 1);
+    replace();
+    assert_int_equal(keys_count(&stock), 2);
+    for (uint8_t i = 7; i <= 8; ++i) {
+        struct ledger_key key = key_of(i);
+        struct key_sale known;
+        assert_int_equal(keys_find(&stock, event, &key, &known), TICKETD_DONE);
+        assert_int_equal(known.sequence, i - 6);
+    }
+}
+
 /* One that dies before its transaction, with entries taken: its successor takes them again, and
  * those that were withdrawn are void still. */
 static void test_death_before_append(void **state)
@@ -593,6 +614,25 @@ static void test_return_is_not_repeated(void **state)
     expect_entries("3:4 4:-4 1:1");
     expect_balance(event);
     assert_int_equal(stock_available(&stock, event), CAPACITY - 1);
+}
+
+/* A return that waits behind a slot that is not stamped is not made again meanwhile. */
+static void test_return_behind_a_stall(void **state)
+{
+    (void)state;
+    assert_int_equal(stock_withdraw(&stock, event, sell(4, 0)), TICKETD_DONE);
+    assert_int_equal(turn(), KEEPER_TURN_DONE);
+    atomic_store(&segment_event(&stock, event)->word, segment_word(3, CAPACITY - 5));
+    for (int i = 0; i < 3; ++i)
+        assert_int_equal(turn(), KEEPER_TURN_STALLED);
+    assert_int_equal(journal_end(&stock, event), 4);
+    atomic_store(&segment_place(&stock, OTHER)->intent_event, event);
+    atomic_store(&segment_place(&stock, OTHER)->intent, segment_word(2, CAPACITY - 4));
+    place_reaped(&stock, OTHER);
+    assert_int_equal(place_repair(&stock, OTHER), TICKETD_DONE);
+    work();
+    expect_entries("3:4 3:1 4:-4 4:-1");
+    expect_balance(event);
 }
 
 /* Owed tickets that a predecessor had not begun to return are returned by its successor. */
@@ -750,8 +790,10 @@ int main(void)
         CASE(test_restock_is_not_repeated),
         CASE(test_death_after_append),
         CASE(test_death_while_settling),
+        CASE(test_death_while_putting_a_key),
         CASE(test_death_before_append),
         CASE(test_return_is_not_repeated),
+        CASE(test_return_behind_a_stall),
         CASE(test_successor_returns),
         CASE(test_waiter_is_dead),
         CASE(test_wrong_ledger),
