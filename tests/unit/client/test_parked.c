@@ -36,17 +36,18 @@ static struct parked *take(uint32_t call, uint64_t deadline_ms, const struct led
     return cell;
 }
 
-static void expect_deadlines(const uint64_t *expected, size_t count)
+static void expect_deadlines(const uint64_t expected[CELLS], size_t count)
 {
     const struct parked *cell;
+    size_t i = 0;
 
     TAILQ_FOREACH(cell, &table.deadlines, by_deadline)
     {
-        assert_true(count > 0);
-        assert_int_equal(cell->deadline_ms, *expected++);
-        --count;
+        assert_true(i < count);
+        assert_int_equal(cell->deadline_ms, expected[i]);
+        ++i;
     }
-    assert_int_equal(count, 0);
+    assert_int_equal(i, count);
 }
 
 /* So many cells there are, each of its own number; what is freed is taken again. */
@@ -80,18 +81,18 @@ static void test_deadlines(void **state)
     struct parked *a = take(2, 10, &none), *d = take(3, 25, &none);
 
     (void)state;
-    expect_deadlines((const uint64_t[]){10, 20, 25, 30}, 4);
+    expect_deadlines((const uint64_t[CELLS]){10, 20, 25, 30}, 4);
     parked_put_off(&table, a, 27);
-    expect_deadlines((const uint64_t[]){20, 25, 27, 30}, 4);
+    expect_deadlines((const uint64_t[CELLS]){20, 25, 27, 30}, 4);
     parked_orphan(&table, d);
     assert_null(d->call);
-    expect_deadlines((const uint64_t[]){20, 27, 30}, 3);
+    expect_deadlines((const uint64_t[CELLS]){20, 27, 30}, 3);
     parked_free(&table, d);
     parked_free(&table, b);
-    expect_deadlines((const uint64_t[]){27, 30}, 2);
+    expect_deadlines((const uint64_t[CELLS]){27, 30}, 2);
     parked_free(&table, c);
     parked_free(&table, a);
-    expect_deadlines(NULL, 0);
+    assert_true(TAILQ_EMPTY(&table.deadlines));
 }
 
 /* Who leads a key and who follows it is told by key, event and kind; one being judged is neither.

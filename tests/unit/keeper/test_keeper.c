@@ -171,6 +171,7 @@ static void expect_balance(uint32_t of)
     char query[400], text[64] = "";
     struct stock_view view = stock_view(&stock, of);
     long long capacity, sold, owed;
+    char *rest = text;
 
     (void)snprintf(query, sizeof(query),
                    "SELECT sum(CASE kind WHEN 5 THEN -quantity ELSE 0 END) || ' ' || "
@@ -179,7 +180,10 @@ static void expect_balance(uint32_t of)
                    "ELSE 0 END) FROM entries WHERE event = %u",
                    of);
     sql(keeping.scratch.ledger, query, text, sizeof(text));
-    assert_int_equal(sscanf(text, "%lld %lld %lld", &capacity, &sold, &owed), 3);
+    capacity = strtoll(rest, &rest, 10);
+    sold = strtoll(rest, &rest, 10);
+    owed = strtoll(rest, &rest, 10);
+    assert_string_equal(rest, "");
     assert_int_equal(view.published_available, capacity - sold - owed);
     assert_int_equal(view.capacity, capacity);
     assert_int_equal(keeping.keeper->events[of].owed, owed);

@@ -3,7 +3,7 @@
 
 /* Room for sales that are on their way when the index gets full. */
 #define SPARE (PLACES * PARKED_MAX + RING)
-#define SLOTS (KEYS_MAX + SPARE)
+#define SLOTS ((uint8_t)(KEYS_MAX + SPARE))
 /* Of keys that are old enough to be forgotten. */
 #define TTL_S 100
 #define OLD_S (TTL_S + 1)
