@@ -9,7 +9,7 @@ static struct parked_table table;
 static struct vacancy_call calls[CELLS];
 
 static const struct ledger_key none;
-/* The same hash, so that they share a chain. */
+/* The same in what chooses their chain. */
 static const struct ledger_key key_a = {.bytes = {1, [15] = 1}};
 static const struct ledger_key key_b = {.bytes = {1, [15] = 2}};
 
@@ -95,30 +95,34 @@ static void test_deadlines(void **state)
     assert_true(TAILQ_EMPTY(&table.deadlines));
 }
 
-/* Who leads a key and who follows it is told by key, event and kind; one being judged is neither.
- */
+/* Who leads a key and who follows it is told by key, event and kind; one being judged is neither;
+ * followers lead when there is no leader left. */
 static void test_leaders_and_followers(void **state)
 {
     struct parked *a = take(0, 1, &key_a), *b = take(1, 1, &key_b);
-    struct parked *follower = take(2, 1, &key_a);
+    struct parked *follower;
 
     (void)state;
     b->kind = PARKED_SALE;
     assert_null(parked_leader(&table, 0, &key_a));
     assert_ptr_equal(parked_leader(&table, 0, &key_b), b);
     assert_null(parked_leader(&table, 1, &key_b));
-    a->kind = PARKED_INDEX;
-    TAILQ_INSERT_TAIL(&table.indexed, a, by_index);
-    follower->kind = PARKED_FOLLOWER;
+    parked_wait_for_index(&table, a, 7);
     assert_ptr_equal(parked_leader(&table, 0, &key_a), a);
-    assert_ptr_equal(parked_follower(&table, 0, &key_a), follower);
+    follower = take(2, 1, &key_a);
+    parked_follow(follower, a);
+    assert_ptr_equal(parked_leader(&table, 0, &key_a), a);
     assert_null(parked_follower(&table, 0, &key_b));
     assert_null(parked_follower(&table, 1, &key_a));
     parked_free(&table, a);
     assert_null(parked_leader(&table, 0, &key_a));
     assert_ptr_equal(parked_follower(&table, 0, &key_a), follower);
-    parked_free(&table, follower);
+    parked_lead(&table, follower);
     assert_null(parked_follower(&table, 0, &key_a));
+    assert_null(parked_leader(&table, 0, &key_a));
+    follower->kind = PARKED_SALE;
+    assert_ptr_equal(parked_leader(&table, 0, &key_a), follower);
+    parked_free(&table, follower);
     assert_ptr_equal(parked_leader(&table, 0, &key_b), b);
 }
 

@@ -375,6 +375,23 @@ static void test_ledger_fault(void **state)
     expect_settled(CAPACITY - 1);
 }
 
+/* While the ledger is at fault a key whose sale is on its way is not told that nothing was sold. */
+static void test_key_in_flight_at_a_fault(void **state)
+{
+    struct probe first = {0}, again = {0};
+
+    (void)state;
+    reserve(&neighbour, &first, 2, "a", LATER);
+    take_all();
+    keeper_set_state(&stock, KEEPER_FAULT);
+    reserve(&local, &again, 2, "a", SOON);
+    expect(&again, TICKETD_KEY_IN_FLIGHT, 0);
+    keeper_set_state(&stock, KEEPER_RUNNING);
+    settle();
+    expect(&first, TICKETD_DONE, CAPACITY - 2);
+    expect_settled(CAPACITY - 2);
+}
+
 /* Deadlines pass in their order, whatever the order in which calls came. */
 static void test_deadlines_in_order(void **state)
 {
@@ -1002,6 +1019,7 @@ int main(void)
         CASE(test_deadline_is_extended),
         CASE(test_outcome_unknown),
         CASE(test_ledger_fault),
+        CASE(test_key_in_flight_at_a_fault),
         CASE(test_deadlines_in_order),
         CASE(test_default_deadline),
         CASE(test_follower_is_told_the_same),

@@ -212,15 +212,42 @@ static void test_lookups(void **state)
         assert_int_equal(lookup.sequence, i);
         keeper_link_answer(&stock, WORKER, &(struct segment_order){.sequence = i});
     }
-    /* its worker reads no answer: the next ones are thrown away, and the look-ups with them */
-    assert_int_equal(keeper_link_look_up(&stock, WORKER, &(struct segment_lookup){0}, &ring), 0);
-    keeper_link_answer(&stock, WORKER, &(struct segment_order){.sequence = 999});
-    assert_false(keeper_link_lookup(&stock, WORKER, &lookup));
     for (uint32_t i = 0; i < SEGMENT_LOOKUPS; ++i) {
         assert_true(keeper_link_order(&stock, WORKER, &order));
         assert_int_equal(order.sequence, i);
     }
     assert_false(keeper_link_order(&stock, WORKER, &order));
+    assert_false(keeper_link_lookup(&stock, WORKER, &lookup));
+}
+
+/* While a worker reads no answers its look-ups stay where they are; when it has read some, a reader
+ * that has gone to sleep over that is rung. */
+static void test_lookups_wait_for_room(void **state)
+{
+    _Atomic uint32_t *asleep = &stock.segment->keeper.reader_asleep;
+    struct segment_lookup lookup;
+    struct segment_order order;
+    bool ring;
+
+    (void)state;
+    for (uint32_t i = 0; i <= SEGMENT_LOOKUPS; ++i) {
+        assert_int_equal(
+            keeper_link_look_up(&stock, WORKER, &(struct segment_lookup){.sequence = i}, &ring),
+            TICKETD_DONE);
+        if (i < SEGMENT_LOOKUPS)
+            keeper_link_answer(&stock, WORKER, &(struct segment_order){.sequence = i});
+    }
+    assert_false(keeper_link_lookup(&stock, WORKER, &lookup));
+    keeper_link_sleep(asleep);
+    assert_false(keeper_link_lookup(&stock, WORKER, &lookup));
+    assert_true(keeper_link_order(&stock, WORKER, &order));
+    assert_true(keeper_link_wants_reader(&stock, WORKER));
+    assert_false(keeper_link_wants_reader(&stock, WORKER));
+    assert_true(keeper_link_lookup(&stock, WORKER, &lookup));
+    assert_int_equal(lookup.sequence, SEGMENT_LOOKUPS);
+    keeper_link_answer(&stock, WORKER, &(struct segment_order){.sequence = lookup.sequence});
+    keeper_link_sleep(asleep);
+    assert_false(keeper_link_wants_reader(&stock, WORKER));
 }
 
 /* The reader is rung for look-ups when it sleeps, and for what was published only when it waits for
@@ -335,6 +362,7 @@ int main(void)
         CASE(test_each_sent),
         CASE(test_worker_sleeps),
         CASE(test_lookups),
+        CASE(test_lookups_wait_for_room),
         CASE(test_reader_bell),
         CASE(test_restock),
         CASE(test_stalled),
