@@ -327,6 +327,8 @@ static bool has_recovered(const struct keeper *keeper)
 static void refuse_restock(struct keeper *keeper, uint32_t place,
                            const struct keeper_restock *restock)
 {
+    /* before it is told: it may not be done after all by a successor that finds room */
+    keeper_link_refuse_restock(stock_of(keeper), place);
     (void)keeper_link_complete(stock_of(keeper), &restock->waiter,
                                &(struct segment_outcome){.token = restock->token,
                                                          .event = restock->event,
@@ -349,8 +351,10 @@ static bool restock(struct keeper *keeper)
     keeper->looks_for_restocks = false;
     for (uint32_t place = 0; keeper_link_restock(stock_of(keeper), &place, &wanted); ++place) {
         uint64_t sequence;
-        int answer = journal_give(stock_of(keeper), wanted.event, LEDGER_RESTOCK, wanted.quantity,
-                                  wanted.token, &wanted.waiter, &sequence);
+        int answer = wanted.refused
+                         ? TICKETD_INVALID
+                         : journal_give(stock_of(keeper), wanted.event, LEDGER_RESTOCK,
+                                        wanted.quantity, wanted.token, &wanted.waiter, &sequence);
         if (answer == TICKETD_DONE)
             /* right after the stamp, before anything else is taken: see has_recovered */
             keeper_link_end_restock(stock_of(keeper), place);

@@ -184,7 +184,7 @@ static bool take_restock(struct segment_place *place)
 
     return atomic_compare_exchange_strong_explicit(&place->restock, &ready, SEGMENT_RESTOCK_TAKEN,
                                                    memory_order_acq_rel, memory_order_acquire) ||
-           ready == SEGMENT_RESTOCK_TAKEN;
+           ready == SEGMENT_RESTOCK_TAKEN || ready == SEGMENT_RESTOCK_REFUSED;
 }
 
 bool keeper_link_restock(struct stock *stock, uint32_t *place, struct keeper_restock *ret_restock)
@@ -197,6 +197,8 @@ bool keeper_link_restock(struct stock *stock, uint32_t *place, struct keeper_res
             .event = own->restock_event,
             .quantity = own->restock_quantity,
             .token = own->restock_token,
+            .refused = atomic_load_explicit(&own->restock, memory_order_relaxed) ==
+                       SEGMENT_RESTOCK_REFUSED,
             .waiter = {.place = *place,
                        .generation = own->restock_generation,
                        .cookie = own->restock_cookie},
@@ -211,6 +213,13 @@ void keeper_link_end_restock(struct stock *stock, uint32_t place)
     /* release: it has been read */
     atomic_store_explicit(&segment_place(stock, place)->restock, SEGMENT_RESTOCK_FREE,
                           memory_order_release);
+}
+
+void keeper_link_refuse_restock(struct stock *stock, uint32_t place)
+{
+    /* relaxed: only a successor of this process reads it, after it was reaped */
+    atomic_store_explicit(&segment_place(stock, place)->restock, SEGMENT_RESTOCK_REFUSED,
+                          memory_order_relaxed);
 }
 
 void keeper_link_restock_is_done(struct stock *stock, uint64_t token)

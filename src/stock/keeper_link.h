@@ -120,6 +120,7 @@ struct keeper_restock {
     uint32_t event;
     uint32_t quantity;
     uint64_t token;
+    bool refused; /* by a predecessor, which may not have told */
     struct journal_waiter waiter;
 };
 
@@ -127,6 +128,8 @@ struct keeper_restock {
  * taken until keeper_link_end_restock. */
 bool keeper_link_restock(struct stock *stock, uint32_t *place, struct keeper_restock *ret_restock);
 void keeper_link_end_restock(struct stock *stock, uint32_t place);
+/* From now on it will not be done, also by no successor. */
+void keeper_link_refuse_restock(struct stock *stock, uint32_t place);
 /* The restock of that token is in the ledger: ends it wherever it still waits, so that a keeper
  * that took over from one that died does not do it again. */
 void keeper_link_restock_is_done(struct stock *stock, uint64_t token);

@@ -134,6 +134,7 @@ enum segment_restock_state {
     SEGMENT_RESTOCK_FREE = 0,
     SEGMENT_RESTOCK_READY,
     SEGMENT_RESTOCK_TAKEN,
+    SEGMENT_RESTOCK_REFUSED, /* decided, perhaps not told yet */
 };
 
 struct segment_place {

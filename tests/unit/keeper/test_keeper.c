@@ -429,6 +429,30 @@ static void test_restock_refused(void **state)
     expect_outcome(1, KEEPER_RESTOCKED, 1);
 }
 
+/* A keeper that dies when it has refused one, told or not: its successor refuses it too, although
+ * there is room now. */
+static void test_restock_refused_by_a_dying_keeper(void **state)
+{
+    struct keeper_restock wanted;
+    struct segment_outcome outcome;
+    uint32_t place = STOCK_PLACE_OF(0);
+
+    (void)state;
+    ask_restock(5, 77);
+    assert_true(keeper_link_restock(&stock, &place, &wanted));
+    assert_false(wanted.refused);
+    keeper_link_refuse_restock(&stock, place);
+    keeping_kill(&keeping);
+    keeping_open(&keeping);
+    work();
+    expect_entries("");
+    assert_int_equal(keeper_link_outcomes(&stock, WORKER, &outcome, 1), 1);
+    assert_int_equal(outcome.outcome, KEEPER_REFUSED);
+    ask_restock(1, 78);
+    work();
+    expect_outcome(1, KEEPER_RESTOCKED, 1);
+}
+
 /* One that meets a full ring waits for room. */
 static void test_restock_meets_a_full_ring(void **state)
 {
@@ -790,6 +814,7 @@ int main(void)
         CASE(test_contradiction),
         CASE(test_restock),
         CASE(test_restock_refused),
+        CASE(test_restock_refused_by_a_dying_keeper),
         CASE(test_restock_meets_a_full_ring),
         CASE(test_restock_is_not_repeated),
         CASE(test_death_after_append),
