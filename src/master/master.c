@@ -38,6 +38,9 @@
 /* A second SIGTERM or SIGINT so soon after the first one is the same wish. */
 #define STOP_REPEAT_MS 500
 
+/* What the keeper has for its last entries, also when the workers have used up SHUTDOWN_TIMEOUT. */
+#define KEEPER_END_MS 1000
+
 enum ending {
     ENDING_NONE = 0,
     ENDING_STOP,    /* SIGTERM or SIGINT */
@@ -454,7 +457,8 @@ static void begin_restart(struct master *master)
         return;
     log_info("restarting in place");
     master->ending = ENDING_RESTART;
-    pool_stop(&master->pool, clock_monotonic_ms());
+    master->stopped_ms = clock_monotonic_ms();
+    pool_stop(&master->pool, master->stopped_ms);
 }
 
 /* All workers are gone: become the new binary.  Returns only if that fails. */
@@ -616,7 +620,8 @@ static void wait_for_events(struct master *master, uint64_t wake_ms)
 static bool end_children(struct master *master)
 {
     uint64_t now_ms = clock_monotonic_ms();
-    uint64_t most_ms = (uint64_t)master->settings.shutdown_timeout_ms;
+    uint64_t end_ms = master->stopped_ms + (uint64_t)master->settings.shutdown_timeout_ms;
+    uint64_t most_ms = end_ms > now_ms + KEEPER_END_MS ? end_ms - now_ms : KEEPER_END_MS;
 
     if (!pool_gone(&master->pool) || !pool_repair(&master->pool))
         return false;
