@@ -10,7 +10,7 @@
 #include "ticketd/ledger.h"
 #include "util/clock.h"
 
-#define OUTCOMES_AT_A_TIME 64
+#define OUTCOMES_AT_A_TIME 256
 
 static const struct ledger_key no_key;
 
@@ -441,15 +441,13 @@ static bool is_meant(const struct parked *cell, const struct segment_outcome *ou
 
 /* What the coming deliveries will touch has been out of the caches since it was parked. */
 static void expect(struct vacancy_local *local, const struct segment_outcome *outcomes,
-                   uint32_t count, uint32_t now)
+                   uint32_t now)
 {
     const struct parked *cell;
 
-    if (now + 4 < count &&
-        (cell = parked_of_cookie(&local->parked, outcomes[now + 4].cookie)) != NULL)
+    if (now >= 4 && (cell = parked_of_cookie(&local->parked, outcomes[now - 4].cookie)) != NULL)
         __builtin_prefetch(cell);
-    if (now + 2 < count &&
-        (cell = parked_of_cookie(&local->parked, outcomes[now + 2].cookie)) != NULL &&
+    if (now >= 2 && (cell = parked_of_cookie(&local->parked, outcomes[now - 2].cookie)) != NULL &&
         cell->call != NULL) {
         __builtin_prefetch(cell->call);
         __builtin_prefetch((const char *)cell->call + 64);
@@ -528,8 +526,9 @@ bool vacancy_local_deliver(struct vacancy_local *local)
 
     while ((count = keeper_link_outcomes(local->options.stock, local->options.place, outcomes,
                                          OUTCOMES_AT_A_TIME)) > 0) {
-        for (uint32_t i = 0; i < count; ++i) {
-            expect(local, outcomes, count, i);
+        /* backwards: what was parked last is the most likely to be in the caches still */
+        for (uint32_t i = count; i-- > 0;) {
+            expect(local, outcomes, i);
             deliver(local, &outcomes[i]);
         }
         any = true;
