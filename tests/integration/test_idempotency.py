@@ -337,3 +337,11 @@ def test_full_table(shop, ledger):
     assert ask(server, None).json()["success"] is True
     ledger.check(load)
     ledger.settled(sold + 1, 100000)
+    # a table that was filled beyond its limit by those under way does not keep the next start from
+    # remembering them all
+    server.stop()
+    server = shop(IDEMPOTENCY_KEYS_MAX=1000, INITIAL_STOCK=100000, WORKERS=1)
+    for key in load.orders:
+        answer = ask(server, key)
+        assert answer[REPLAYED] == "true" and answer.json()["order_id"] == load.orders[key]
+    assert_problem(ask(server, "one-more"), 503, "overloaded")
