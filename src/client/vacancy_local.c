@@ -33,13 +33,19 @@ static uint64_t deadline_of(const struct vacancy_local *local,
 
 /* The keeper is to be rung at the end of this turn of the loop; said before there is work for it.
  */
-static void owe_bell(struct vacancy_local *local)
+static void promise_bell(struct vacancy_local *local)
 {
-    ++local->gathered;
     if (local->owes_bell)
         return;
     local->owes_bell = true;
     keeper_link_owe_bell(local->options.stock, local->options.place);
+}
+
+/* There is work for the keeper. */
+static void owe_bell(struct vacancy_local *local)
+{
+    promise_bell(local);
+    ++local->gathered;
 }
 
 /* Completes a call that is not parked. */
@@ -164,7 +170,10 @@ static void sell(struct vacancy_local *local, struct parked *cell)
     struct stock_entry entry;
     int answer = judge_keeper(local);
 
-    owe_bell(local);
+    /* What will hardly sell promises nothing: a flood on a sold-out event wakes no keeper. */
+    if (answer == TICKETD_DONE &&
+        stock_available(local->options.stock, cell->event) >= cell->quantity)
+        promise_bell(local);
     if (answer == TICKETD_DONE)
         answer = stock_sell(local->options.stock, local->options.place, cell->event, &sale, &entry);
     if (answer == TICKETD_SOLD_OUT) {
@@ -174,6 +183,7 @@ static void sell(struct vacancy_local *local, struct parked *cell)
     } else {
         cell->kind = PARKED_SALE;
         cell->sequence = entry.sequence;
+        owe_bell(local);
     }
 }
 
