@@ -11,11 +11,6 @@ static int64_t read_us(clockid_t id)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-void keeper_clock_init(struct keeper_clock *clock, int64_t time_us)
-{
-    *clock = (struct keeper_clock){.time_us = time_us};
-}
-
 int64_t keeper_clock_now(struct keeper_clock *clock, int64_t *ret_step_us)
 {
     int64_t wall_us = read_us(CLOCK_REALTIME), step_us;

@@ -9,15 +9,13 @@
 /* Ahead by so much against the clock that nobody sets, and it was set. */
 #define KEEPER_CLOCK_STEP_US 1000000
 
+/* Begins zeroed, but for time_us: that of the ledger's newest entry. */
 struct keeper_clock {
     int64_t time_us;        /* the last one told */
     int64_t offset_us;      /* wall clock minus boot clock, as of the last step that was recorded */
     int64_t seen_offset_us; /* when it was last read */
     bool knows_offset;
 };
-
-/* `time_us`: of the ledger's newest entry. */
-void keeper_clock_init(struct keeper_clock *clock, int64_t time_us);
 
 /* The time for a batch.  *ret_step_us: 0, or by how much the clock has been set ahead or back since
  * the last step; also what passed before this keeper's first batch, of which it knows nothing.  To
