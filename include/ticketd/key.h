@@ -6,6 +6,12 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Keys that begin so are ticketd's own: a ticket worker makes one for each purchase that came
+ * without, so that its retries sell once.  They are remembered for KEY_TRANSIENT_TTL_S only, which
+ * is longer than any of its calls may take, and do not count against IDEMPOTENCY_KEYS_MAX. */
+#define KEY_TRANSIENT_PREFIX "ticketd."
+#define KEY_TRANSIENT_TTL_S  120
+
 /* The SHA-256 (FIPS 180-4) of the key's characters, cut to 128 bits; all zero: no key. */
 struct ledger_key {
     uint8_t bytes[16];

@@ -1,0 +1,57 @@
+/* The vacancy_client that asks a vacancy pool over HTTP/1.1 (client/upstream.h).  For ticket
+ * workers.
+ *
+ * Reserves travel in batches (wire/reserve_batch.h, POST /api/v1/reserve/batch), each judged on its
+ * own.  One that comes while nothing is under way leaves at the end of the same turn of the loop,
+ * with all that came in that turn; those that come while a batch is under way gather, and leave
+ * together when it ends, when they fill a batch, or when the oldest has waited REMOTE_PATIENCE_MS
+ * (a slow batch does not hold up the rest), as far as there are connections.  So a lone purchase
+ * waits for nobody, and a crowd costs few requests.
+ *
+ * What waits is bounded by HTTP_QUEUE_MAX; beyond it a call gets TICKETD_BUSY.
+ *
+ * Every reserve carries a key: the client's, or one made here (KEY_TRANSIENT_PREFIX).  An attempt
+ * that ends without a believable reply is made again with the same key, until VACANCY_TIMEOUT (or
+ * the request's earlier deadline) is over:
+ *
+ *     no attempt ever left this machine    TICKETD_UNAVAILABLE, nothing was sold
+ *     every attempt was answered, none     what the last one said (TICKETD_BUSY, …)
+ *       sold
+ *     some attempt was broken and no       TICKETD_OUTCOME_UNKNOWN, with the key to ask again with
+ *       later one told what became of it
+ *
+ * After a broken attempt only a sale, a replay, sold out, or a reused key are believed to tell: the
+ * vacancy pool does not begin a batch whose connection is closed already, and it says sold out only
+ * when no sale of that key is on its way.
+ *
+ * A probe (health) asks the pool's /ready at most once every REMOTE_PROBE_MS, however often it is
+ * called; all who ask meanwhile get the same answer. */
+#ifndef TICKETD_CLIENT_VACANCY_REMOTE_H
+#define TICKETD_CLIENT_VACANCY_REMOTE_H
+
+#include "config/settings.h"
+#include "ticketd/vacancy_client.h"
+
+/* How long the oldest purchase waits for the batch under way before it leaves on a connection of its
+ * own. */
+#define REMOTE_PATIENCE_MS 5
+/* Between two probes of the vacancy pool. */
+#define REMOTE_PROBE_MS 250
+
+struct st_h2o_context_t; /* libh2o's, kept out of this header */
+struct vacancy_remote;   /* opaque; begins with struct vacancy_client */
+
+/* Borrows the settings, which must stay as they are.  Nothing is connected yet.  NULL when there is
+ * no memory. */
+struct vacancy_remote *vacancy_remote_new(const struct settings *settings);
+
+/* What callers hold. */
+struct vacancy_client *vacancy_remote_client(struct vacancy_remote *remote);
+
+/* Joins the worker's loop; before the first call.  0 or -errno. */
+int vacancy_remote_start(struct vacancy_remote *remote, struct st_h2o_context_t *context);
+
+/* Pending calls never complete.  Accepts NULL. */
+void vacancy_remote_free(struct vacancy_remote *remote);
+
+#endif

@@ -1,0 +1,66 @@
+/* What a ticket pool and a vacancy pool say to each other: POST /api/v1/reserve/batch.
+ *
+ *     {"timeout_ms":1900,"requests":[{"qty":2,"idempotency_key":"…","request_id":"…",
+ *                                     "traceparent":"…"},…]}
+ *     {"results":[{"success":true,"remaining":998,"message":"…","order_id":"…","replayed":true},
+ *                 {"success":false,"remaining":1,"message":"Insufficient inventory"},
+ *                 {"error":{"type":…,"title":…,"status":503,"detail":…,"code":"overloaded"}},…]}
+ *
+ * One result a request, in the same order.  timeout_ms, request_id and traceparent may be left out;
+ * members that are not named here are ignored.  Both directions live here, so that the two pools
+ * cannot come to differ.  Any process; no state. */
+#ifndef TICKETD_WIRE_RESERVE_BATCH_H
+#define TICKETD_WIRE_RESERVE_BATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ticketd/order_id.h"
+#include "ticketd/text.h"
+#include "util/json.h"
+
+/* Most requests of one batch, whatever BATCH_MAX says. */
+#define RESERVE_BATCH_MAX 1024
+
+/* Longest text of one request and of one result, and of what is around them all. */
+#define RESERVE_BATCH_REQUEST_SIZE  1280
+#define RESERVE_BATCH_RESULT_SIZE   640
+#define RESERVE_BATCH_ENVELOPE_SIZE 64
+
+struct reserve_batch_request {
+    int64_t quantity; /* the vacancy pool's rules judge it */
+    struct text key;  /* 1 … 255 visible characters; empty for none */
+    struct text request_id;
+    struct text traceparent; /* empty for none */
+};
+
+struct reserve_batch_result {
+    /* as in struct vacancy_result: 0, TICKETD_SOLD_OUT, or what the error's code stands for */
+    int status;
+    uint32_t remaining; /* with 0 and TICKETD_SOLD_OUT */
+    bool replayed;
+    struct order_id order; /* with 0 */
+};
+
+/* Writing a request, piece by piece into memory of the caller's, who has made room for
+ * RESERVE_BATCH_ENVELOPE_SIZE + count * RESERVE_BATCH_REQUEST_SIZE.  Each returns the new end. */
+char *reserve_batch_begin(char *end, uint64_t timeout_ms);
+char *reserve_batch_add(char *end, const struct reserve_batch_request *request, bool first);
+char *reserve_batch_end(char *end);
+
+/* Reading a request.  The texts live as long as the document, which the caller has parsed.
+ * 0 with *ret_count and *ret_timeout_ms (0: none); TICKETD_INVALID: it is no batch, or has none or
+ * more than `most` requests; *ret_error then says why, static text. */
+int reserve_batch_read(const struct json_document *document, struct reserve_batch_request *requests,
+                       uint32_t most, uint32_t *ret_count, uint64_t *ret_timeout_ms,
+                       const char **ret_error);
+
+/* Reading an answer to `count` requests.  0; TICKETD_INVALID: it is not to be believed, and
+ * *ret_error says why. */
+int reserve_batch_read_results(struct text body, struct reserve_batch_result *results,
+                               uint32_t count, const char **ret_error);
+
+/* The answer is written by route/batch.c from what the sales reply: the same bytes as a reserve's,
+ * so that "each judged on its own" is the same text. */
+
+#endif
