@@ -1,6 +1,7 @@
 /* How the service layer reaches the stock: an asynchronous interface with one implementation that
  * calls the stock in this process (client/vacancy_local.h) and one that asks a vacancy pool over
- * HTTP (client/vacancy_remote.h).  Callers cannot tell them apart; one contract suite (tests/contract) holds for all.
+ * HTTP (client/vacancy_remote.h).  Callers cannot tell them apart; one contract suite
+ * (tests/contract) holds for all.
  *
  * A call goes through these states, all in one process and one thread:
  *
@@ -39,7 +40,7 @@ struct vacancy_request {
     struct order_id order; /* which one; order only */
     struct text request_id;  /* for the log of whoever answers */
     struct text traceparent; /* W3C Trace Context, as the client sent it; empty for none */
-    uint64_t deadline_ms;   /* on clock_monotonic_ms()'s scale; 0 means none */
+    uint64_t deadline_ms;    /* on clock_monotonic_ms()'s scale; 0 means none */
 };
 
 struct vacancy_result {
@@ -49,8 +50,8 @@ struct vacancy_result {
     int status;
     uint32_t remaining; /* tickets left after this call; set for 0 and TICKETD_SOLD_OUT */
     bool replayed;      /* reserve: the answer of an earlier request with the same key */
-    /* reserve, with TICKETD_OUTCOME_UNKNOWN: the key to ask again with when the client sent none but
-     * the implementation made one; else empty.  Lives while the callback runs. */
+    /* reserve, with TICKETD_OUTCOME_UNKNOWN: the key to ask again with when the client sent none
+     * but the implementation made one; else empty.  Lives while the callback runs. */
     struct text key;
     /* reserve and order, with status 0 */
     struct order_id order;

@@ -5,11 +5,11 @@
  * - The name of a URL is resolved off the loop (libh2o's resolver thread), and again every
  *   UPSTREAM_RESOLVE_MS and after a failure to connect, at most once a second; the addresses that
  *   were known serve until new ones are.  An address that stays keeps its connections and breaker.
- * - Each address has a circuit breaker (client/breaker.h).  A call goes to the first address, in the
- *   resolver's order beginning at the one that served last, whose breaker admits it; if it cannot be
- *   connected, to the next, within the same call.
- * - At most connections_max connections are open, idle ones included, and at most keepalive_max stay
- *   open without a call: beyond these a request asks for its connection to be closed.
+ * - Each address has a circuit breaker (client/breaker.h).  A call goes to the first address, in
+ * the resolver's order beginning at the one that served last, whose breaker admits it; if it cannot
+ * be connected, to the next, within the same call.
+ * - At most connections_max connections are open, idle ones included, and at most keepalive_max
+ * stay open without a call: beyond these a request asks for its connection to be closed.
  * - A reply is believed only when it is complete: status line and headers, one Content-Length, a
  *   body of just that length within body_max, and Content-Type application/json or
  *   application/problem+json.
@@ -47,7 +47,8 @@ enum upstream_end {
     UPSTREAM_REPLIED = 0, /* complete and well-formed, whatever its status */
     /* No byte of the request has reached a peer: it may be sent again without a second thought. */
     UPSTREAM_NOT_SENT,
-    /* It was sent, wholly or in part, and no reply can be believed: it may have been carried out. */
+    /* It was sent, wholly or in part, and no reply can be believed: it may have been carried out.
+     */
     UPSTREAM_BROKEN,
 };
 

@@ -32,8 +32,8 @@
 #include "config/settings.h"
 #include "ticketd/vacancy_client.h"
 
-/* How long the oldest purchase waits for the batch under way before it leaves on a connection of its
- * own. */
+/* How long the oldest purchase waits for the batch under way before it leaves on a connection of
+ * its own. */
 #define REMOTE_PATIENCE_MS 5
 /* Between two probes of the vacancy pool. */
 #define REMOTE_PROBE_MS 250
