@@ -246,7 +246,7 @@ def run(bench):
     say(
         f"{bench.rounds} rounds of {len(cases)} visits in turn, each a fresh server, ledgers on "
         f"{kind}, {bench.warmup_s} s warm-up and {bench.seconds} s measured; one worker a pool. "
-        "The server's processes share one core and wrk has the other, unless both cores are named."
+        "The server's processes share one core, wrk has the other, unless both cores are named."
     )
     rounds = {case.name: [] for case in cases}
     for number in range(bench.rounds):
