@@ -385,6 +385,16 @@ def test_files_for_calls(tmp_path):
     assert done.returncode == 0, done
 
 
+# The annotated examples are what ticketd takes, and run the pools that their names say.
+@pytest.mark.parametrize("name, roles", [
+    ("monolith", "monolith"), ("microservices", "vacancy ticket"), ("vacancy", "vacancy"), ("ticket", "ticket")])
+def test_examples(start, name, roles):
+    example = harness.SETTINGS_DEF.parents[2] / "conf" / f"{name}.env"
+    few = {"HOST": "127.0.0.1", "MAX_CONNECTIONS": 100, "VACANCY_WORKERS": 1, "TICKET_WORKERS": 1, "WORKERS": 1}
+    server = start(arguments=("--config", example), **few, DEPLOYMENT_MODE=None, INITIAL_STOCK=None)
+    assert {text.split("(")[1].rstrip(")") for text in server.workers().values()} == set(roles.split())
+
+
 # ---------------------------------------------------------------- deaths
 
 
