@@ -491,7 +491,7 @@ def watching(start, program, config):
 # A new binary takes over the listeners of both pools, each its own, although both left their ports
 # to the kernel.
 def test_restart_in_place_keeps_listeners(start, copy):
-    server = watching(start, copy, {})
+    server = watching(start, copy, {"HOST": "127.0.0.1,::1" if has_ipv6() else "127.0.0.1"})
     before, since = server.workers(), server.mark()
     addresses = {pool: at(server, pool) for pool in POOLS}
     sockets = {pool: listening(addresses[pool].port) for pool in POOLS}
