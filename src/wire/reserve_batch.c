@@ -176,8 +176,7 @@ static int disbelieve(const char **ret_error, const char *why)
     return TICKETD_INVALID;
 }
 
-/* Codes of problem documents that a sale of a batch may end with. */
-static int status_of(const char *code)
+int reserve_batch_status_of(const char *code)
 {
     static const struct {
         const char *code;
@@ -249,7 +248,7 @@ static int read_result(void *context, const struct json_document *item)
         return read_judged(item, result, reading->error);
     if (answer != JSON_DONE || json_get_string(&error, "code", &code) != JSON_DONE)
         return disbelieve(reading->error, "an error has no code");
-    result->status = status_of(code);
+    result->status = reserve_batch_status_of(code);
     return 0;
 }
 

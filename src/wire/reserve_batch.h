@@ -77,6 +77,9 @@ int reserve_batch_read(const struct json_document *document, struct reserve_batc
 int reserve_batch_read_results(struct text body, struct reserve_batch_result *results,
                                uint32_t count, const char **ret_error);
 
+/* What the code of a problem document stands for when a sale ends with it: see the status above. */
+int reserve_batch_status_of(const char *code);
+
 /* The answer is written by route/batch.c from what the sales reply: the same bytes as a reserve's,
  * so that "each judged on its own" is the same text. */
 
