@@ -341,7 +341,77 @@ static void test_patience(void **state)
     assert_int_equal(probes[0].completed, 0);
 }
 
-/* No more requests than connections: the next one leaves when one ends, however long that takes. */
+/* Of several batches under way the first one that ends lets the next one leave. */
+static void test_leaves_when_one_ends(void **state)
+{
+    static const int64_t quantities[] = {3};
+    uint64_t begun_ms, tries = 0;
+    size_t first;
+
+    (void)state;
+    do { /* until it has not taken so long that the patience was over */
+        assert_true(++tries < 50);
+        (void)tear_down(state);
+        (void)set_up(state);
+        start();
+        reserve(0, 1, NULL);
+        turn();
+        reserve(1, 2, NULL);
+        await_exchanges(2);
+        begun_ms = clock_monotonic_ms();
+        reserve(2, 3, NULL);
+        turn();
+        first = scripted.count;
+        sell(0);
+        turn();
+    } while (first > 2 || clock_monotonic_ms() >= begun_ms + REMOTE_PATIENCE_MS);
+    assert_int_equal(scripted.count, 3);
+    expect_asked(2, 1, quantities);
+    assert_int_equal(probes[1].completed, 0);
+}
+
+/* Batches that end while nobody waits are no reason for anybody to leave later. */
+static void test_ends_are_not_saved(void **state)
+{
+    uint64_t begun_ms, tries = 0;
+
+    (void)state;
+    do { /* until it has not taken so long that the patience was over */
+        assert_true(++tries < 50);
+        (void)tear_down(state);
+        (void)set_up(state);
+        start();
+        reserve(0, 1, NULL);
+        turn();
+        reserve(1, 2, NULL);
+        await_exchanges(2);
+        sell(0);
+        sell(1);
+        turn();
+        reserve(2, 3, NULL);
+        turn();
+        begun_ms = clock_monotonic_ms();
+        reserve(3, 4, NULL);
+        turn();
+    } while (scripted.count > 3 && clock_monotonic_ms() >= begun_ms + REMOTE_PATIENCE_MS);
+    assert_int_equal(scripted.count, 3);
+}
+
+/* When no connection is free although nothing is under way, it is tried again soon. */
+static void test_no_connection_for_a_while(void **state)
+{
+    (void)state;
+    start();
+    scripted.refusal = TICKETD_BUSY;
+    reserve(0, 1, NULL);
+    turn();
+    assert_int_equal(probes[0].completed, 0);
+    scripted.refusal = TICKETD_DONE;
+    await_exchanges(1);
+}
+
+/* No more requests than connections: the next one leaves when one ends, however long that takes,
+ * and nobody looks for that again and again. */
 static void test_connections(void **state)
 {
     uint64_t end_ms = clock_monotonic_ms() + 5 * REMOTE_PATIENCE_MS;
@@ -356,6 +426,7 @@ static void test_connections(void **state)
     while (clock_monotonic_ms() < end_ms)
         (void)h2o_evloop_run(context.loop, 1);
     assert_int_equal(scripted.count, 1);
+    assert_true(remote->timer_ms > end_ms + LONG_MS / 2);
     sell(0);
     turn();
     assert_int_equal(scripted.count, 2);
@@ -400,8 +471,9 @@ static void test_times(void **state)
     assert_true(scripted.exchanges[0].deadline_ms <= clock_monotonic_ms() + LONG_MS);
     sell(0);
     request.deadline_ms = clock_monotonic_ms() + 30000;
-    vacancy_reserve(client, &probes[1].call, &request, on_complete);
-    reserve(2, 1, NULL);
+    reserve(1, 1, NULL);
+    vacancy_reserve(client, &probes[2].call, &request, on_complete);
+    reserve(3, 1, NULL);
     turn();
     assert_in_range(asked(1)->timeout_ms, 20000, 27000);
     assert_true(scripted.exchanges[1].deadline_ms == request.deadline_ms);
@@ -1031,7 +1103,7 @@ static void test_order_not_told(void **state)
         {404, "{}", TICKETD_UNAVAILABLE},
         {503, PROBLEM("overloaded"), TICKETD_BUSY},
         {503, "{}", TICKETD_UNAVAILABLE},
-        {500, "{}", TICKETD_UNAVAILABLE},
+        {500, PROBLEM("overloaded"), TICKETD_UNAVAILABLE},
         {200, "{}", TICKETD_UNAVAILABLE},
         {200,
          "{\"order_id\":\"00010000-0000-8007-8000-000000000002\",\"event\":\"default\",\"qty\":2,"
@@ -1262,6 +1334,9 @@ int main(void)
         CASE(test_full_batch_leaves),
         CASE(test_more_than_a_batch),
         CASE(test_patience),
+        CASE(test_leaves_when_one_ends),
+        CASE(test_ends_are_not_saved),
+        CASE(test_no_connection_for_a_while),
         CASE(test_connections),
         CASE(test_queue_bound),
         CASE(test_times),
