@@ -34,21 +34,6 @@ static void report_failure(struct upstream_exchange *exchange, const char *why)
 
 /* ---- the end ---- */
 
-static void on_tell(h2o_timeout_entry_t *entry)
-{
-    struct upstream_exchange *exchange =
-        H2O_STRUCT_FROM_MEMBER(struct upstream_exchange, tell, entry);
-    struct upstream_call *call = exchange->call;
-
-    TAILQ_REMOVE(&exchange->upstream->exchanges, exchange, link);
-    upstream_address_release(exchange);
-    call->exchange = NULL;
-    call->on_reply(call, &exchange->reply); /* may free the upstream */
-    if (exchange->input != NULL)
-        h2o_buffer_dispose(&exchange->input);
-    free(exchange);
-}
-
 /* Closes its connection, or what shall be one. */
 static void disconnect(struct upstream_exchange *exchange)
 {
@@ -60,20 +45,51 @@ static void disconnect(struct upstream_exchange *exchange)
     exchange->sock = NULL;
 }
 
-/* It wants no connection from now on. */
+/* Gives back all that it has of the upstream. */
 static void leave(struct upstream_exchange *exchange)
 {
+    struct upstream *upstream = exchange->upstream;
+
     disconnect(exchange);
-    --exchange->upstream->busy;
-    if (exchange->keep)
-        --exchange->upstream->keeping;
-    exchange->keep = false;
+    upstream_address_release(exchange);
+    TAILQ_REMOVE(&upstream->exchanges, exchange, link);
+    --upstream->busy;
+    upstream->keeping -= exchange->keep;
+    exchange->call->exchange = NULL;
+}
+
+static void free_exchange(struct upstream_exchange *exchange)
+{
+    if (exchange->input != NULL)
+        h2o_buffer_dispose(&exchange->input);
+    free(exchange);
+}
+
+/* The connection goes back into its pool, if both sides want to keep it and it is in a state for
+ * that: a request that was answered before it was sent will never end. */
+static void put_back(struct upstream_exchange *exchange)
+{
+    if (exchange->sock == NULL || !exchange->keep || !exchange->peer_keeps || !exchange->written ||
+        !exchange->address->listed)
+        return;
+    (void)h2o_socketpool_return(&exchange->address->pool, exchange->sock);
+    exchange->sock = NULL;
+}
+
+static void on_tell(h2o_timeout_entry_t *entry)
+{
+    struct upstream_exchange *exchange =
+        H2O_STRUCT_FROM_MEMBER(struct upstream_exchange, tell, entry);
+
+    put_back(exchange);
+    leave(exchange);
+    exchange->call->on_reply(exchange->call, &exchange->reply); /* may free the upstream */
+    free_exchange(exchange);
 }
 
 static void end(struct upstream_exchange *exchange, enum upstream_end how, const char *why)
 {
     assert(exchange->phase != UPSTREAM_ENDED);
-    leave(exchange);
     exchange->phase = UPSTREAM_ENDED;
     exchange->reply.end = how;
     exchange->reply.why = why;
@@ -84,50 +100,34 @@ static void end(struct upstream_exchange *exchange, enum upstream_end how, const
 
 static void break_off(struct upstream_exchange *exchange, const char *why)
 {
+    disconnect(exchange);
     report_failure(exchange, why);
     end(exchange, UPSTREAM_BROKEN, why);
 }
 
 void upstream_exchange_drop(struct upstream_exchange *exchange)
 {
-    if (exchange->phase == UPSTREAM_ENDED) {
+    if (exchange->phase == UPSTREAM_ENDED)
         h2o_timeout_unlink(&exchange->tell);
-    } else {
-        if (exchange->address != NULL)
-            (void)breaker_abandoned(&exchange->address->breaker);
-        leave(exchange);
-    }
-    if (exchange->input != NULL)
-        h2o_buffer_dispose(&exchange->input);
-    TAILQ_REMOVE(&exchange->upstream->exchanges, exchange, link);
-    upstream_address_release(exchange);
-    exchange->call->exchange = NULL;
-    free(exchange);
+    else if (exchange->address != NULL)
+        (void)breaker_abandoned(&exchange->address->breaker);
+    leave(exchange);
+    free_exchange(exchange);
 }
 
 /* ---- the reply ---- */
-
-/* The connection goes back into its pool, if that is agreed on and it is in a state for it. */
-static void put_back(struct upstream_exchange *exchange, bool peer_keeps)
-{
-    struct upstream_address *address = exchange->address;
-
-    if (!exchange->keep || !peer_keeps || !exchange->written || !address->listed)
-        return;
-    (void)h2o_socketpool_return(&address->pool, exchange->sock);
-    exchange->sock = NULL;
-}
 
 static void complete(struct upstream_exchange *exchange, const struct upstream_head *head)
 {
     struct upstream_reply *reply = &exchange->reply;
 
+    h2o_socket_read_stop(exchange->sock);
     exchange->input = exchange->sock->input;
     h2o_buffer_init(&exchange->sock->input, &h2o_socket_buffer_prototype);
     reply->status = head->status;
     reply->body =
         (struct text){.base = exchange->input->bytes + head->head_len, .len = head->body_len};
-    put_back(exchange, head->keep);
+    exchange->peer_keeps = head->keep;
     if (reply->status >= 500 && reply->status != 503)
         report_failure(exchange, "server errors");
     else
@@ -183,10 +183,10 @@ static void on_written(h2o_socket_t *sock, const char *error)
 {
     struct upstream_exchange *exchange = sock->data;
 
-    if (error != NULL)
-        break_off(exchange, "the connection ended within the request");
-    else
+    if (error == NULL)
         exchange->written = true;
+    else if (exchange->phase != UPSTREAM_ENDED)
+        break_off(exchange, "the connection ended within the request");
 }
 
 /* Runs inside try_next when a connection idled, or none can be made at all. */

@@ -8,7 +8,8 @@
  *
  * An exchange that ends is put down (ENDED), and its caller hears of it from a timer of length zero
  * in the same turn of the loop: never inside upstream_send, and never while a socket's callback
- * runs, so that the caller may send the next one or free the upstream there. */
+ * runs, so that the caller may send the next one, on this connection, or free the upstream there.
+ */
 #ifndef TICKETD_CLIENT_UPSTREAM_INTERNAL_H
 #define TICKETD_CLIENT_UPSTREAM_INTERNAL_H
 
@@ -56,8 +57,9 @@ struct upstream_exchange {
     uint64_t due_ms;                  /* when on_time looks at it; not later than deadline_ms */
     struct upstream_address *address; /* NULL while it has none */
     h2o_socketpool_connect_request_t *connecting; /* CONNECTING, or NULL */
-    h2o_socket_t *sock;                           /* SENT, or NULL */
+    h2o_socket_t *sock;                           /* SENT, or ENDED and not told yet; or NULL */
     bool written;                                 /* all of the request is with the kernel */
+    bool peer_keeps;                              /* ENDED: the peer leaves the connection open */
     bool keep;                                    /* its connection is to stay open afterwards */
     uint32_t tried[UPSTREAM_ADDRESSES_MAX];       /* ids of addresses, the current one included */
     size_t tried_count;
@@ -79,7 +81,7 @@ struct upstream {
     char host[ENDPOINT_HOST_MAX + 9]; /* the Host of each request */
 
     struct upstream_exchanges exchanges;
-    uint32_t busy;    /* of these: not ENDED, so that each has a connection or will want one */
+    uint32_t busy;    /* how many these are: each has a connection or will want one */
     uint32_t keeping; /* of these: whose connection will stay open */
     struct http_timer timer;
     uint64_t timer_due_ms; /* UINT64_MAX: not set */
