@@ -7,10 +7,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "util/log.h"
 
 #define PEERS_MAX   64
 #define REQUEST_MAX (8 * 1024 * 1024)
@@ -171,7 +172,7 @@ static void open_context(void)
     h2o_config_init(&config);
     (void)h2o_config_register_host(&config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     h2o_context_init(&context, h2o_evloop_create(), &config);
-    (void)signal(SIGPIPE, SIG_IGN);
+    log_init(&(struct log_options){.level = LOG_LEVEL_INFO}); /* ignores SIGPIPE, too */
 }
 
 int upstreaming_set_up(void **state)
