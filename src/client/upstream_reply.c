@@ -103,7 +103,7 @@ static const char *judge_fields(const char *at, const char *end, struct upstream
 const char *upstream_head_parse(const char *bytes, size_t len, struct upstream_head *ret_head)
 {
     static const char beginning[] = "HTTP/1.";
-    const char *lf = memchr(bytes, '\n', len), *end;
+    const char *lf = len > 0 ? memchr(bytes, '\n', len) : NULL, *end;
     struct upstream_head head = {.head_len = 0};
     const char *why;
 

@@ -192,12 +192,13 @@ static void test_connections_max(void **state)
 }
 
 /* An idle connection that the peer has closed is replaced, and the call does not notice; the count
- * of connections stays right, however often. */
+ * of connections stays right, however often.  What libh2o prints about it is a line of our log. */
 static void test_closed_while_idle(void **state)
 {
     struct outcome outcome;
 
     (void)state;
+    log_capture_begin(LOG_LEVEL_DEBUG);
     options.connections_max = options.keepalive_max = 1;
     upstreaming_start_at(port);
     for (int i = 0; i < 5; ++i) {
@@ -209,6 +210,8 @@ static void test_closed_while_idle(void **state)
         assert_int_equal(upstream_idle_count(upstream), 1);
         close_peer(peer);
     }
+    assert_non_null(
+        strstr(log_capture_end(), " DEBUG ticketd: stderr: [WARN] detected close by upstream"));
 }
 
 /* Bytes that nobody has asked for make an idle connection useless: they are nobody's reply. */

@@ -8,10 +8,9 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include "util/log.h"
 
 #define PEERS_MAX   64
 #define REQUEST_MAX (8 * 1024 * 1024)
@@ -221,6 +220,35 @@ void upstreaming_start_at(uint16_t port)
 
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", port);
     upstreaming_start(url);
+}
+
+static int captured, before_capture;
+static FILE *stream_before_capture;
+
+void log_capture_begin(int level)
+{
+    captured = memfd_create("log", MFD_CLOEXEC);
+    before_capture = dup(STDERR_FILENO);
+    assert_true(captured >= 0 && before_capture >= 0);
+    assert_true(dup2(captured, STDERR_FILENO) >= 0);
+    log_init(&(struct log_options){.level = level});
+    stream_before_capture = stderr;
+    log_adopt_stderr();
+}
+
+const char *log_capture_end(void)
+{
+    static char text[8192];
+    ssize_t len = pread(captured, text, sizeof(text) - 1, 0);
+
+    stderr = stream_before_capture; /* where cmocka reports */
+    assert_true(dup2(before_capture, STDERR_FILENO) >= 0);
+    log_init(&(struct log_options){.level = LOG_LEVEL_INFO});
+    (void)close(captured);
+    (void)close(before_capture);
+    assert_true(len >= 0);
+    text[len] = '\0';
+    return text;
 }
 
 /* ---- calls ---- */

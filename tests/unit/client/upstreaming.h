@@ -17,6 +17,7 @@
 #include "client/upstream_internal.h"
 #include "ticketd/error.h"
 #include "util/clock.h"
+#include "util/log.h"
 
 /* The name that `resolver` answers for; any other goes to the C library. */
 #define UPSTREAMING_NAME "several.test"
@@ -49,6 +50,10 @@ int upstreaming_tear_down(void **state);
 void upstreaming_start(const char *url);
 /* The same of the port at 127.0.0.1. */
 void upstreaming_start_at(uint16_t port);
+
+/* What is written to descriptor 2 in between, as text that lives until the next time. */
+void log_capture_begin(int level);
+const char *log_capture_end(void);
 
 /* ---- calls ---- */
 
