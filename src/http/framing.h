@@ -6,7 +6,10 @@
 #ifndef TICKETD_HTTP_FRAMING_H
 #define TICKETD_HTTP_FRAMING_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+#include "ticketd/text.h"
 
 /* Judges the head that begins at `bytes`; `len` may reach past it (into the body).
  * Returns NULL when it is sound, with *ret_head_len its length including the blank line; else a
@@ -18,5 +21,17 @@
  * other than HTTP/1.0 and HTTP/1.1; a target that is neither a path nor an http URL (nor the * of
  * OPTIONS). */
 const char *framing_check(const char *bytes, size_t len, size_t *ret_head_len);
+
+/* Splits the header line [line, end), given without its CR LF, into name and value, blanks around
+ * the value left out.  NULL, or why it is none: folded, or its name empty or with characters that
+ * names do not have. */
+const char *framing_split(const char *line, const char *end, struct text *ret_name,
+                          struct text *ret_value);
+
+/* Whether a header's name is this one, in any case. */
+bool framing_named(struct text name, struct text wanted);
+
+/* The value of a Content-Length: decimal digits and nothing else. */
+bool framing_length(struct text value, size_t *ret_length);
 
 #endif

@@ -66,6 +66,12 @@ void log_init(const struct log_options *options);
  * means that there is none.  To be called in each process after fork. */
 void log_set_role(const char *role, int index);
 
+/* From now on each line that a library prints on stdio's `stderr` is a line of this log ("stderr:
+ * …"), for the life of the process: of level DEBUG what libh2o is known to chatter, of level ERROR
+ * anything else, such as the last words of a failed assertion.  What is written to descriptor 2
+ * past stdio is not seen.  Without memory nothing changes. */
+void log_adopt_stderr(void);
+
 /* Counts dropped lines in *counter (shared memory, or NULL for the process's own again).  What was
  * counted so far is added to it.  It must stay mapped as long as the process logs. */
 void log_count_drops_in(_Atomic uint64_t *counter);
