@@ -10,6 +10,7 @@
 struct head_facts {
     unsigned hosts;
     unsigned content_lengths;
+    uint64_t content_length;
 };
 
 /* tchar of RFC 9110, one byte a character */
@@ -33,13 +34,18 @@ static bool is_authority(const char *value, size_t len)
     return true;
 }
 
-static bool is_decimal(const char *value, size_t len)
+static bool read_decimal(const char *value, size_t len, uint64_t *ret_number)
 {
+    uint64_t number = 0;
+
     if (len == 0 || len > CONTENT_LENGTH_DIGITS_MAX)
         return false;
-    for (size_t i = 0; i < len; ++i)
+    for (size_t i = 0; i < len; ++i) {
         if (value[i] < '0' || value[i] > '9')
             return false;
+        number = number * 10 + (uint64_t)(value[i] - '0');
+    }
+    *ret_number = number;
     return true;
 }
 
@@ -61,7 +67,7 @@ static const char *judge_field(const char *name, size_t name_len, const char *va
     } else if (NAMED("content-length")) {
         if (++facts->content_lengths > 1)
             return "more than one Content-Length header";
-        if (!is_decimal(value, value_len))
+        if (!read_decimal(value, value_len, &facts->content_length))
             return "Content-Length is not a decimal number";
     } else if (NAMED("transfer-encoding")) {
         return "Transfer-Encoding is not supported; send Content-Length";
@@ -121,7 +127,7 @@ static const char *judge_request_line(const char *line, const char *end)
     return NULL;
 }
 
-const char *framing_check(const char *bytes, size_t len, size_t *ret_head_len)
+const char *framing_check(const char *bytes, size_t len, struct framing_head *ret_head)
 {
     const char *at = bytes, *end = bytes + len;
     struct head_facts facts = {0};
@@ -146,6 +152,7 @@ const char *framing_check(const char *bytes, size_t len, size_t *ret_head_len)
     }
     if (facts.hosts == 0)
         return "the Host header is missing";
-    *ret_head_len = (size_t)(at + 2 - bytes);
+    *ret_head = (struct framing_head){.head_len = (size_t)(at + 2 - bytes),
+                                      .body_len = facts.content_length};
     return NULL;
 }
