@@ -9,6 +9,7 @@
 struct head_facts {
     unsigned hosts;
     unsigned content_lengths;
+    uint64_t content_length;
 };
 
 /* tchar of RFC 9110, one byte a character */
@@ -66,6 +67,7 @@ static const char *judge_field(struct text name, struct text value, struct head_
             return "more than one Content-Length header";
         if (!framing_length(value, &length))
             return "Content-Length is not a decimal number";
+        facts->content_length = length;
     } else if (framing_named(name, TEXT("transfer-encoding"))) {
         return "Transfer-Encoding is not supported; send Content-Length";
     }
@@ -133,7 +135,7 @@ static const char *judge_request_line(const char *line, const char *end)
     return NULL;
 }
 
-const char *framing_check(const char *bytes, size_t len, size_t *ret_head_len)
+const char *framing_check(const char *bytes, size_t len, struct framing_head *ret_head)
 {
     const char *at = bytes, *end = bytes + len;
     struct head_facts facts = {0};
@@ -158,6 +160,7 @@ const char *framing_check(const char *bytes, size_t len, size_t *ret_head_len)
     }
     if (facts.hosts == 0)
         return "the Host header is missing";
-    *ret_head_len = (size_t)(at + 2 - bytes);
+    *ret_head = (struct framing_head){.head_len = (size_t)(at + 2 - bytes),
+                                      .body_len = facts.content_length};
     return NULL;
 }

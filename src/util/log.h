@@ -50,6 +50,9 @@ struct log_access {
     size_t request_id_len;
     const char *user_agent;
     size_t user_agent_len;
+    /* W3C Trace Context */
+    const char *traceparent;
+    size_t traceparent_len;
     /* HTTP status */
     int status;
     /* bytes of the answer's body */
