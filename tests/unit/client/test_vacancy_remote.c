@@ -525,6 +525,11 @@ static void test_broken_then_sold(void **state)
     assert_int_equal(scripted.count, 2);
     assert_string_equal(asked(1)->keys[0], keys[0]);
     assert_string_equal(asked(1)->keys[1], "a-key");
+    /* only a key made here that travels for the first time is known to be new */
+    assert_true(asked(0)->requests[0].fresh);
+    assert_false(asked(0)->requests[1].fresh);
+    assert_false(asked(1)->requests[0].fresh);
+    assert_false(asked(1)->requests[1].fresh);
     scripted_reply(1, 200, RESULTS(REPLAYED "," REPLAYED));
     for (size_t i = 0; i < 2; ++i) {
         expect(&probes[i], TICKETD_DONE);
