@@ -648,10 +648,11 @@ static void test_replay_without_stock_or_keeper(void **state)
     assert_true(again.result.replayed);
 }
 
-/* With a full index no sale with a new key begins; known keys and sales without one go on. */
+/* With a full index no sale with a new key begins; known keys, sales without one, and keys of the
+ * other kind, which have room of their own, go on. */
 static void test_index_full(void **state)
 {
-    struct probe first = {0}, again = {0}, new = {0}, without = {0};
+    struct probe first = {0}, again = {0}, new = {0}, without = {0}, transient = {0}, more = {0};
 
     (void)state;
     reserve(&local, &first, 1, "a", SOON);
@@ -663,6 +664,12 @@ static void test_index_full(void **state)
     reserve(&local, &without, 1, "", SOON);
     settle();
     expect(&without, TICKETD_DONE, CAPACITY - 2);
+    reserve(&local, &transient, 1, KEY_TRANSIENT_PREFIX "a", SOON);
+    settle();
+    expect(&transient, TICKETD_DONE, CAPACITY - 3);
+    reserve(&local, &more, 1, KEY_TRANSIENT_PREFIX "b", SOON);
+    expect(&more, TICKETD_BUSY, 0);
+    expect_settled(CAPACITY - 3);
 }
 
 /* PARKED_MAX calls may wait; one more is refused and takes nothing; cells of cancelled calls that
