@@ -44,13 +44,9 @@ void announce_init(struct announce *ret_announce, uint64_t watchdog_ms,
 static void write_workers(const struct announce_view *view, const char *what,
                           char ret_status[ANNOUNCE_STATUS_MAX])
 {
-    char count[32] = "";
-
-    if (view->serving != view->workers)
-        (void)snprintf(count, sizeof(count), "%" PRIu32 " of ", view->serving);
-    (void)snprintf(ret_status, ANNOUNCE_STATUS_MAX, "%s: %s%" PRIu32 " %s%s", what, count,
-                   view->workers, view->workers == 1 ? "worker serves" : "workers serve",
-                   ledger_texts[view->ledger]);
+    (void)snprintf(ret_status, ANNOUNCE_STATUS_MAX,
+                   "%s: %" PRIu32 " of %" PRIu32 " workers serve%s", what, view->serving,
+                   view->workers, ledger_texts[view->ledger]);
 }
 
 static void write_status(const struct announce *announce, const struct announce_view *view,
@@ -71,11 +67,10 @@ static void write_status(const struct announce *announce, const struct announce_
                        ledger_texts[view->ledger]);
         break;
     default:
-        write_workers(view,
-                      view->reloading        ? "Reloading"
-                      : announce->told_ready ? "Serving"
-                                             : "Starting",
-                      ret_status);
+        if (view->reloading)
+            write_workers(view, "Reloading", ret_status);
+        else
+            write_workers(view, announce->told_ready ? "Running" : "Starting", ret_status);
     }
 }
 
