@@ -87,7 +87,7 @@ def test_life(start, tmp_path):
     inode, since = path.stat().st_ino, server.mark()
     server.send_signal(signal.SIGHUP)
     server.wait_log("reload done", since)
-    os.kill(*server.workers(), signal.SIGKILL)
+    os.kill(*server.wait_workers(1), signal.SIGKILL)
     with Client(f"unix:{path}") as client:
         assert client.ask("GET", AVAILABLE).status == 200
     server.stop()
