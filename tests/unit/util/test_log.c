@@ -885,12 +885,14 @@ static void test_assertion_is_logged(void **state)
 
 /* Both ends of both ways to a journal of our own. */
 struct journal {
-    int stream[2];  /* descriptor 2 of the process that logs, and where it comes out */
-    int datagrams;  /* entries with fields come out here */
-    char path[108]; /* its address */
+    int stream[2]; /* descriptor 2 of the process that logs, and where it comes out */
+    int datagrams; /* entries with fields come out here */
     bool json;
     bool told; /* JOURNAL_STREAM says that the stream is the journal's */
 };
+
+/* Where they go in, for every process of this test. */
+static char journal_path[64];
 
 static void open_journal(struct journal *journal)
 {
@@ -900,11 +902,11 @@ static void open_journal(struct journal *journal)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, journal->stream), 0);
     journal->datagrams = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_true(journal->datagrams >= 0);
-    (void)snprintf(journal->path, sizeof(journal->path), "/tmp/ticketd-journal-%d", (int)getpid());
-    (void)unlink(journal->path);
-    memcpy(address.sun_path, journal->path, sizeof(journal->path));
+    (void)snprintf(journal_path, sizeof(journal_path), "/tmp/ticketd-journal-%d", (int)getpid());
+    (void)unlink(journal_path);
+    memcpy(address.sun_path, journal_path, sizeof(journal_path));
     assert_int_equal(bind(journal->datagrams, (struct sockaddr *)&address, sizeof(address)), 0);
-    log_sink_journal_path = journal->path;
+    log_sink_journal_path = journal_path;
 }
 
 static void close_journal(struct journal *journal)
@@ -912,7 +914,7 @@ static void close_journal(struct journal *journal)
     close(journal->stream[0]);
     close(journal->stream[1]);
     close(journal->datagrams);
-    (void)unlink(journal->path);
+    (void)unlink(journal_path);
 }
 
 /* Runs `body` where descriptor 2 is the journal's stream. */
@@ -1021,7 +1023,7 @@ static void test_journal_without_entries(void **state)
 
     (void)state;
     open_journal(&journal);
-    (void)unlink(journal.path);
+    (void)unlink(journal_path);
     run_with_journal(&journal, log_for_journal);
     expect_match(streamed(&journal), "^" TIME " WARNING worker 2 [[]an.*id]: one");
     close_journal(&journal);
