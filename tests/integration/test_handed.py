@@ -79,6 +79,19 @@ def test_several(start, tmp_path):
             assert client.ask("GET", AVAILABLE).status == 200
 
 
+# A socket of both families, as a socket unit makes it, shows each client by the address that it has.
+def test_both_families(start):
+    port = free_port("127.0.0.1", "::1")
+    server = handed(start, [("monolith", f"[::]:{port}")], wake=f"127.0.0.1:{port}", ACCESS_LOG="true")
+    server.wait_ready()
+    for host in ("127.0.0.1", "[::1]"):
+        with Client(f"http://{host}:{port}") as client:
+            assert client.ask("GET", AVAILABLE).status == 200
+            own = client.sock.getsockname()[1]
+        wanted = f"{host}:{own}"
+        server.wait_log(lambda entry, wanted=wanted: entry.get("remote") == wanted)
+
+
 # A reload and the death of a worker leave them as they are; a stop leaves the file of a unix socket, which is not ours.
 def test_life(start, tmp_path):
     path = tmp_path / "http.sock"

@@ -2,6 +2,7 @@
 """A systemd of its own, as PID 1 of a private container, for the tests of the units.
 
     tests/systemd/manager.py BUILD_DIR [COMMAND...]      (a shell without a COMMAND; as root)
+    tests/systemd/manager.py --why-not                   (says why not here, or fails)
 
 The container sees an overlay of this machine's own root, in which `meson install` has put what the
 build directory has; what it writes is kept in memory and goes when it ends. It has no network but
@@ -233,6 +234,9 @@ class Manager:
 
 def main():
     reason = why_not()
+    if sys.argv[1:] == ["--why-not"]:
+        print(reason or "nothing is in the way")
+        return 0 if reason else 1
     if reason:
         sys.exit(f"manager.py: {reason}")
     manager = Manager(sys.argv[1])
