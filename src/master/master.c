@@ -141,6 +141,7 @@ static int open_stock(struct master *master)
 
     if (!deployment->owns_stock)
         return 0;
+    (void)notify_send(&master->notify, "STATUS=Starting: loading the ledger");
     result = stock_owner_open(&master->owner, &master->settings,
                               POOL_SLOTS(deployment->pools[0].workers), error);
     if (result != 0) {
@@ -625,7 +626,6 @@ static int set_up(struct master *master)
         result = open_bells(master);
     if (result < 0)
         return cannot_start(result);
-    (void)notify_send(&master->notify, "STATUS=Starting: loading the ledger");
     /* before the ledger: clients wait in the kernel while an old tree lets go of it */
     if ((result = pools_listen(&master->pools, &master->settings)) != 0 ||
         (result = open_stock(master)) != 0)

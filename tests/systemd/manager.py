@@ -243,6 +243,8 @@ def main():
     try:
         command = sys.argv[2:] or ["bash", "-i"]
         return subprocess.run(["nsenter", "-t", str(manager.leader), "-a", "--", *command], check=False).returncode
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     finally:
         manager.close()
 
