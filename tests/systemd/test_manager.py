@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import manager as managers
-from harness import eventually
+from harness import alive, eventually
 
 PROGRAM = Path(managers.__file__).resolve()
 
@@ -32,11 +32,11 @@ def run_until_booted():
 
 
 def processes(name):
-    """Of that container, by their cgroups."""
+    """Of that container, by their cgroups; one that is dead and only not reaped yet holds nothing."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cgroup"):
         try:
-            if f"/{name}" in path.read_text():
+            if f"/{name}" in path.read_text() and alive(int(path.parent.name)):
                 found.append(int(path.parent.name))
         except OSError:
             pass
