@@ -11,6 +11,7 @@
 #include "config/settings.h"
 #include "config/settings_print.h"
 #include "master/master.h"
+#include "util/log.h"
 
 /* What setproctitle moves away, kept for a restart in place. */
 static char **copy_arguments(int argc, char **argv)
@@ -30,7 +31,7 @@ static char **copy_arguments(int argc, char **argv)
 
 static int refuse(const char *why)
 {
-    (void)fprintf(stderr, "ticketd: %s\n", why);
+    (void)fprintf(stderr, "%sticketd: %s\n", log_stderr_prefix(LOG_LEVEL_CRITICAL), why);
     return EX_CONFIG;
 }
 

@@ -13,7 +13,8 @@
 
 #define REMOTE_MAX (INET6_ADDRSTRLEN + sizeof("[]:65535"))
 
-/* "127.0.0.1:5000", "[::1]:5000", "unix:", or "-" when that is not known any more. */
+/* "127.0.0.1:5000", "[::1]:5000", "unix:", or "-" when that is not known any more.  A client that
+ * came by IPv4 to a socket of both families, as socket units make them, is shown as such. */
 static void print_remote(h2o_conn_t *conn, char remote[REMOTE_MAX])
 {
     struct sockaddr_storage address;
@@ -26,8 +27,11 @@ static void print_remote(h2o_conn_t *conn, char remote[REMOTE_MAX])
         (void)snprintf(remote, REMOTE_MAX, "%s:%u", host, ntohs(in->sin_port));
     } else if (len != 0 && address.ss_family == AF_INET6) {
         const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)&address;
-        (void)inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof(host));
-        (void)snprintf(remote, REMOTE_MAX, "[%s]:%u", host, ntohs(in->sin6_port));
+        bool mapped = IN6_IS_ADDR_V4MAPPED(&in->sin6_addr);
+        (void)inet_ntop(mapped ? AF_INET : AF_INET6, in->sin6_addr.s6_addr + (mapped ? 12 : 0),
+                        host, sizeof(host));
+        (void)snprintf(remote, REMOTE_MAX, mapped ? "%s:%u" : "[%s]:%u", host,
+                       ntohs(in->sin6_port));
     } else {
         (void)snprintf(remote, REMOTE_MAX,
                        len != 0 && address.ss_family == AF_UNIX ? "unix:" : "-");

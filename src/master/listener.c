@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,16 +132,21 @@ static int add(struct opening *opening, int fd, const char *key, const char *nam
     return 0;
 }
 
-/* Gives a bound socket what the settings say, and has it listen; also one that listens already.
- * Accepted connections inherit the options.  false with errno. */
-static bool listen_tcp(const struct opening *opening, int fd)
+/* Gives a TCP socket what the settings say; accepted connections inherit it.  false with errno. */
+static bool set_tcp_options(int fd, const struct settings *settings)
 {
-    unsigned write_timeout_ms = (unsigned)opening->settings->write_timeout_ms;
+    unsigned write_timeout_ms = (unsigned)settings->write_timeout_ms;
     int on = 1;
 
     return setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &write_timeout_ms,
                       sizeof(write_timeout_ms)) == 0 &&
-           setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) == 0 &&
+           setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) == 0;
+}
+
+/* Has a bound socket listen; also one that listens already.  false with errno. */
+static bool listen_tcp(const struct opening *opening, int fd)
+{
+    return set_tcp_options(fd, opening->settings) &&
            listen(fd, (int)opening->settings->listen_backlog) == 0;
 }
 
@@ -419,6 +425,76 @@ int listener_open(struct listener_set *set, const struct listener_wish *wish,
     return result;
 }
 
+static int socket_option(int fd, int option)
+{
+    int value = -1;
+    socklen_t len = sizeof(value);
+
+    return getsockopt(fd, SOL_SOCKET, option, &value, &len) == -1 ? -1 : value;
+}
+
+/* Why a socket of that family cannot serve, or NULL. */
+static const char *judge_handed(int fd, int family)
+{
+    if (socket_option(fd, SO_TYPE) != SOCK_STREAM)
+        return "is no stream socket; use ListenStream";
+    if (socket_option(fd, SO_ACCEPTCONN) != 1)
+        return "does not listen; Accept must be no";
+    if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
+        return "is neither an IP socket nor a unix socket";
+    return NULL;
+}
+
+/* Its URL; an abstract socket's name begins with @ instead of NUL. */
+static void name_handed(struct listener *listener, const struct sockaddr *address, socklen_t len)
+{
+    char text[LISTENER_NAME_MAX], url[LISTENER_NAME_MAX + 8];
+
+    if (listener->is_unix) {
+        const struct sockaddr_un *local = (const struct sockaddr_un *)address;
+        size_t path_len = len - offsetof(struct sockaddr_un, sun_path);
+        bool abstract = path_len > 1 && local->sun_path[0] == '\0';
+        (void)snprintf(listener->name, sizeof(listener->name), "unix:%s%.*s", abstract ? "@" : "",
+                       (int)path_len - abstract, local->sun_path + abstract);
+    } else {
+        print_address(address, len, bound_port(listener->fd), text);
+        (void)snprintf(url, sizeof(url), "http://%s", text);
+        (void)strlcpy(listener->name, url, sizeof(listener->name));
+    }
+    (void)strlcpy(listener->key, listener->name, sizeof(listener->key));
+}
+
+int listener_take_handed(struct listener_set *set, const struct settings *settings, int fd,
+                         const char *name, char error[SETTINGS_ERROR_MAX])
+{
+    struct listener listener = {.fd = fd, .handed = true};
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof(address);
+    const char *fault;
+
+    (void)getsockname(fd, (struct sockaddr *)&address, &len);
+    fault = judge_handed(fd, address.ss_family);
+    if (fault == NULL && set->count == LISTENERS_MAX)
+        fault = "is one too many for a pool";
+    if (fault != NULL) {
+        (void)snprintf(error, SETTINGS_ERROR_MAX,
+                       "the socket \"%s\" that the service manager handed over %s", name, fault);
+        return TICKETD_INVALID;
+    }
+    listener.is_unix = address.ss_family == AF_UNIX;
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) == -1 ||
+        (!listener.is_unix && !set_tcp_options(fd, settings))) {
+        int saved = errno;
+        (void)snprintf(error, SETTINGS_ERROR_MAX,
+                       "cannot use the socket \"%s\" that the service manager handed over: %m",
+                       name);
+        return -saved;
+    }
+    name_handed(&listener, (const struct sockaddr *)&address, len);
+    set->items[set->count++] = listener;
+    return TICKETD_DONE;
+}
+
 bool listener_url(const struct listener_set *set, char ret_url[LISTENER_NAME_MAX])
 {
     for (uint32_t i = 0; i < set->count; ++i) {
@@ -431,6 +507,12 @@ bool listener_url(const struct listener_set *set, char ret_url[LISTENER_NAME_MAX
             (void)snprintf(ret_url, LISTENER_NAME_MAX, "http://[::1]:%s", name + 12);
         else
             (void)strlcpy(ret_url, name, LISTENER_NAME_MAX);
+        return true;
+    }
+    for (uint32_t i = 0; i < set->count; ++i) {
+        if (strncmp(set->items[i].name, "unix:/", 6) != 0)
+            continue;
+        (void)strlcpy(ret_url, set->items[i].name, LISTENER_NAME_MAX);
         return true;
     }
     return false;
@@ -448,7 +530,7 @@ int listener_open_control(struct listener_set *ret_set, const struct settings *s
 void listener_close(struct listener_set *set)
 {
     for (uint32_t i = 0; i < set->count; ++i) {
-        if (set->items[i].is_unix)
+        if (set->items[i].is_unix && !set->items[i].handed)
             (void)unlink(set->items[i].key + sizeof("unix:") - 1);
         close(set->items[i].fd);
     }
@@ -462,7 +544,7 @@ int listener_export(const struct listener_set *set)
     size_t len = strlcpy(value, so_far == NULL ? "" : so_far, sizeof(value));
 
     for (uint32_t i = 0; i < set->count; ++i) {
-        if (len < sizeof(value))
+        if (!set->items[i].handed && len < sizeof(value))
             len += (size_t)snprintf(value + len, sizeof(value) - len, "%s%d=%s",
                                     len == 0 ? "" : ",", set->items[i].fd, set->items[i].key);
         if (fcntl(set->items[i].fd, F_SETFD, 0) == -1)

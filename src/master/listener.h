@@ -30,6 +30,7 @@ struct listener {
     char key[LISTENER_NAME_MAX];
     char name[LISTENER_NAME_MAX]; /* what it became: "http://127.0.0.1:8000", "unix:/run/x" */
     bool is_unix;
+    bool handed; /* the service manager's: it has bound it, and keeps it when we are gone */
 };
 
 struct listener_set {
@@ -58,8 +59,14 @@ int listener_take(struct listener_set *ret_set, const struct listener_wish *wish
 int listener_open(struct listener_set *set, const struct listener_wish *wish,
                   char error[SETTINGS_ERROR_MAX]);
 
+/* Adds a socket that the service manager opened (handed.h); `name` is how the manager calls it.  On
+ * all but 0 the descriptor stays open. */
+int listener_take_handed(struct listener_set *set, const struct settings *settings, int fd,
+                         const char *name, char error[SETTINGS_ERROR_MAX]);
+
 /* Writes the URL by which a process of this machine reaches the set: that of its first TCP socket,
- * on the loopback address where it listens on a wildcard.  false: it has none. */
+ * on the loopback address where it listens on a wildcard; without one, that of its first socket
+ * with a path.  false: it has neither. */
 bool listener_url(const struct listener_set *set, char ret_url[LISTENER_NAME_MAX]);
 
 /* Opens the one unix socket of the control site: whoever may open the file (its owner and group)
@@ -67,10 +74,11 @@ bool listener_url(const struct listener_set *set, char ret_url[LISTENER_NAME_MAX
 int listener_open_control(struct listener_set *ret_set, const struct settings *settings,
                           const char *path, char error[SETTINGS_ERROR_MAX]);
 
-/* Closes all of them; a unix socket's file is removed. */
+/* Closes all of them; a unix socket's file is removed if we have made it. */
 void listener_close(struct listener_set *set);
 
-/* Makes the sockets survive an execve and adds them to what the environment names.  0 or -errno. */
+/* Makes the sockets survive an execve and adds them to what the environment names; what was handed
+ * over is named there already.  0 or -errno. */
 int listener_export(const struct listener_set *set);
 
 /* Undoes every listener_export, if the execve failed; call for each set. */

@@ -18,7 +18,9 @@
 
 #include "config/control_path.h"
 #include "keeper/keeper_process.h"
+#include "master/announce.h"
 #include "master/ledger_children.h"
+#include "master/notify.h"
 #include "master/pools.h"
 #include "master/rehearsal.h"
 #include "master/stock_owner.h"
@@ -54,6 +56,8 @@ struct master {
     struct ledger_children ledger_children;
     struct watch watch;
     struct rehearsal rehearsal;
+    struct notify notify;
+    struct announce announce;
     int signals; /* signalfd */
     int bell;    /* eventfd: a child's state has changed */
     enum ending ending;
@@ -173,6 +177,8 @@ static void open_control(struct master *master)
     char error[SETTINGS_ERROR_MAX], path[CONTROL_PATH_SIZE];
     int result;
 
+    if (master->pools.control.count > 0)
+        return; /* the service manager has opened it */
     switch (control_path_find(&master->settings, master->owner.place.location, path)) {
     case TICKETD_DONE:
         result = control_path_prepare(path);
@@ -214,6 +220,7 @@ static void leave_master(void *context)
     struct master *master = context;
 
     close(master->signals);
+    notify_close(&master->notify);
     watch_close(&master->watch);
     if (master->rehearsal.pid != 0)
         close(master->rehearsal.output);
@@ -483,6 +490,53 @@ static void judge_children(struct master *master)
     }
 }
 
+static enum announce_ledger ledger_condition(const struct master *master, uint64_t now_ms)
+{
+    if (!master->pools.deployment.owns_stock)
+        return ANNOUNCE_LEDGER_GOOD;
+    switch (keeper_state(&master->owner.stock)) {
+    case KEEPER_RUNNING:
+        return keeper_is_ready(&master->owner.stock, now_ms) ? ANNOUNCE_LEDGER_GOOD
+                                                             : ANNOUNCE_LEDGER_SLOW;
+    case KEEPER_FAULT:
+        return ANNOUNCE_LEDGER_FAULT;
+    default:
+        return ANNOUNCE_LEDGER_LOADING;
+    }
+}
+
+static enum announce_ending ending_to_tell(const struct master *master)
+{
+    switch (master->ending) {
+    case ENDING_RESTART:
+        return ANNOUNCE_RESTARTS;
+    case ENDING_STOP:
+        return pools_gone(&master->pools) ? ANNOUNCE_FLUSHES : ANNOUNCE_DRAINS;
+    default:
+        return ANNOUNCE_STAYS;
+    }
+}
+
+static uint64_t announce(struct master *master, uint64_t now_ms)
+{
+    struct announce_view view = {
+        .ready = is_ready(master),
+        .serving = pools_serving(&master->pools),
+        .workers = pools_worker_count(&master->pools),
+        .ledger = ledger_condition(master, now_ms),
+        .reloads = master->reloads_taken_up,
+        .reloading = master->pools.rolling,
+        .ending = ending_to_tell(master),
+    };
+
+    return announce_tick(&master->announce, &view, now_ms);
+}
+
+static bool send_notice(void *context, const char *assignments)
+{
+    return notify_send(&((struct master *)context)->notify, assignments);
+}
+
 static uint64_t tick(struct master *master, uint64_t now_ms)
 {
     uint64_t wake_ms = tick_children(master, now_ms);
@@ -498,7 +552,7 @@ static uint64_t tick(struct master *master, uint64_t now_ms)
         log_info("ready: %" PRIu32 " workers serve", pools_worker_count(&master->pools));
     }
     judge_children(master);
-    return wake_ms;
+    return clock_earlier(wake_ms, announce(master, now_ms));
 }
 
 static void wait_for_events(struct master *master, uint64_t wake_ms)
@@ -559,6 +613,8 @@ static int set_up(struct master *master)
     if (len == -1)
         return cannot_start(-errno);
     master->binary[len] = '\0';
+    notify_open(&master->notify);
+    announce_init(&master->announce, master->notify.watchdog_ms, send_notice, master);
     if ((result = raise_descriptor_limit(&master->settings)) != 0)
         return result;
     master->pools.deployment = deployment_of(&master->settings);
@@ -569,6 +625,7 @@ static int set_up(struct master *master)
         result = open_bells(master);
     if (result < 0)
         return cannot_start(result);
+    (void)notify_send(&master->notify, "STATUS=Starting: loading the ledger");
     /* before the ledger: clients wait in the kernel while an old tree lets go of it */
     if ((result = pools_listen(&master->pools, &master->settings)) != 0 ||
         (result = open_stock(master)) != 0)

@@ -376,14 +376,19 @@ void pool_kill(struct pool *pool)
             kill_child(&pool->children[slot]);
 }
 
-bool pool_ready(const struct pool *pool)
+uint32_t pool_serving(const struct pool *pool)
 {
     uint32_t serving = 0;
 
     for (uint32_t slot = 0; slot < pool->board.slot_count; ++slot)
         if (pool->children[slot].state == CHILD_CURRENT && is_serving(pool, &pool->children[slot]))
             ++serving;
-    return serving == pool->worker_count;
+    return serving;
+}
+
+bool pool_ready(const struct pool *pool)
+{
+    return pool_serving(pool) == pool->worker_count;
 }
 
 bool pool_gone(const struct pool *pool)

@@ -117,7 +117,8 @@ void pool_restart(struct pool *pool);
 /* Kills every worker now. */
 void pool_kill(struct pool *pool);
 
-/* True when every place has a serving worker. */
+/* How many places have a serving worker; true when all of them have. */
+uint32_t pool_serving(const struct pool *pool);
 bool pool_ready(const struct pool *pool);
 
 /* True when no child is left. */

@@ -2,11 +2,13 @@
 
 #include <inttypes.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <bsd/string.h>
 
+#include "master/handed.h"
 #include "ticketd/error.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -20,14 +22,46 @@ static struct listener_wish wish_of(const struct pools_item *item, const struct 
         .settings = settings, .port = item->plan.port, .pool = role_name(item->plan.role)};
 }
 
+/* Whether its listeners are the service manager's, all of them. */
+static bool is_handed(const struct pools_item *item)
+{
+    return item->listeners.count > 0 && item->listeners.items[0].handed;
+}
+
 static void close_all(struct pools *pools)
 {
+    listener_close(&pools->control);
     for (uint32_t i = 0; i < pools->deployment.count; ++i)
         listener_close(&pools->items[i].listeners);
 }
 
-static int open_all(struct pools *pools, const struct settings *settings,
-                    const struct pools_item **ret_at, char error[SETTINGS_ERROR_MAX])
+/* What the service manager has opened. */
+static int take_handed(struct pools *pools, const struct settings *settings,
+                       char error[SETTINGS_ERROR_MAX])
+{
+    static struct handed handed; /* large, and used once */
+    int result = handed_receive(&handed, error), left;
+
+    for (uint32_t i = 0; result == 0 && i < pools->deployment.count; ++i)
+        result = handed_take(&handed, role_name(pools->items[i].plan.role), settings,
+                             &pools->items[i].listeners, error);
+    if (result == 0)
+        result = handed_take(&handed, HANDED_CONTROL, settings, &pools->control, error);
+    if (result != 0)
+        return result;
+    left = handed_finish(&handed, error);
+    if (left != 0 || pools->control.count == 0)
+        return left;
+    if (pools->control.count == 1 && pools->control.items[0].is_unix)
+        return 0;
+    (void)snprintf(error, SETTINGS_ERROR_MAX,
+                   "the control site takes one unix socket: whoever may connect may control");
+    return TICKETD_INVALID;
+}
+
+/* What the settings ask for, for the pools that the service manager has left without. */
+static int open_rest(struct pools *pools, const struct settings *settings,
+                     const struct pools_item **ret_at, char error[SETTINGS_ERROR_MAX])
 {
     uint32_t count = pools->deployment.count;
     struct listener_set adopted;
@@ -36,21 +70,25 @@ static int open_all(struct pools *pools, const struct settings *settings,
     listener_adopt(&adopted);
     for (uint32_t i = 0; result == 0 && i < count; ++i) {
         struct listener_wish wish = wish_of(*ret_at = &pools->items[i], settings);
-        result = listener_take(&pools->items[i].listeners, &wish, &adopted, error);
+        if (!is_handed(&pools->items[i]))
+            result = listener_take(&pools->items[i].listeners, &wish, &adopted, error);
     }
     /* it may be in the way of what is new, as 127.0.0.1 is in the way of 0.0.0.0 */
     listener_close(&adopted);
     for (uint32_t i = 0; result == 0 && i < count; ++i) {
         struct listener_wish wish = wish_of(*ret_at = &pools->items[i], settings);
-        result = listener_open(&pools->items[i].listeners, &wish, error);
+        if (!is_handed(&pools->items[i]))
+            result = listener_open(&pools->items[i].listeners, &wish, error);
     }
-    if (result != 0)
-        close_all(pools);
     return result;
 }
 
 static void log_listeners(struct pools_item *item, bool alone)
 {
+    if (is_handed(item))
+        log_info(
+            "the service manager opened the listeners of the %s pool; HOST and %s are not used",
+            role_name(item->plan.role), settings_row(item->plan.port_row)->name);
     for (uint32_t i = 0; i < item->listeners.count; ++i) {
         item->listener_fds[i] = item->listeners.items[i].fd;
         if (alone)
@@ -69,9 +107,13 @@ int pools_listen(struct pools *pools, const struct settings *settings)
 
     for (uint32_t i = 0; i < pools->deployment.count; ++i)
         pools->items[i].plan = pools->deployment.pools[i];
-    result = open_all(pools, settings, &at, error);
-    if (result != 0) {
+    result = take_handed(pools, settings, error);
+    if (result != 0)
+        log_critical("%s", error);
+    else if ((result = open_rest(pools, settings, &at, error)) != 0)
         log_critical("%s (settings HOST and %s)", error, settings_row(at->plan.port_row)->name);
+    if (result != 0) {
+        close_all(pools);
         return result;
     }
     for (uint32_t i = 0; i < pools->deployment.count; ++i)
@@ -313,6 +355,9 @@ int pools_export(const struct pools *pools)
 
     for (uint32_t i = 0; result == 0 && i < pools->deployment.count; ++i)
         result = listener_export(&pools->items[i].listeners);
+    /* its own control socket is opened anew */
+    if (result == 0 && pools->control.count > 0 && pools->control.items[0].handed)
+        result = listener_export(&pools->control);
     return result;
 }
 
@@ -320,6 +365,7 @@ void pools_unexport(const struct pools *pools)
 {
     for (uint32_t i = 0; i < pools->deployment.count; ++i)
         listener_unexport(&pools->items[i].listeners);
+    listener_unexport(&pools->control);
 }
 
 bool pools_ready(const struct pools *pools)
@@ -344,6 +390,15 @@ const struct pool *pools_stillborn(const struct pools *pools)
         if (pools->items[i].pool.stillborn)
             return &pools->items[i].pool;
     return NULL;
+}
+
+uint32_t pools_serving(const struct pools *pools)
+{
+    uint32_t serving = 0;
+
+    for (uint32_t i = 0; i < pools->deployment.count; ++i)
+        serving += pool_serving(&pools->items[i].pool);
+    return serving;
 }
 
 uint32_t pools_worker_count(const struct pools *pools)

@@ -59,8 +59,9 @@ struct pools {
     uint64_t end_ms;     /* when all are killed that are left */
 };
 
-/* Opens the listeners of all pools of pools->deployment, which the caller has set, or takes those
- * that a restart in place left.  0; TICKETD_INVALID or -errno after one line in the log. */
+/* Takes over what the service manager has opened, the control socket too if it is there; opens the
+ * listeners of the other pools of pools->deployment, which the caller has set, or takes those that
+ * a restart in place left.  0; TICKETD_INVALID or -errno after one line in the log. */
 int pools_listen(struct pools *pools, const struct settings *settings);
 
 /* Call when the listeners, and the control socket if there is one, are open.  Starts nothing yet.
@@ -105,7 +106,8 @@ bool pools_gone(const struct pools *pools);
 /* The pool that cannot live, or NULL. */
 const struct pool *pools_stillborn(const struct pools *pools);
 
-/* How many workers all pools have. */
+/* How many places of all pools have a serving worker; how many places there are. */
+uint32_t pools_serving(const struct pools *pools);
 uint32_t pools_worker_count(const struct pools *pools);
 
 #endif

@@ -54,6 +54,8 @@ static struct {
     /* role and index as the current format shows them: `worker 2`, `"role":"worker","index":2,…` */
     char who[2 * ROLE_SIZE];
     size_t who_len;
+    /* the same as fields of the journal */
+    char who_fields[3 * ROLE_SIZE];
     /* the second that `stamp` shows, up to its milliseconds, and the zone's offset */
     time_t stamp_second;
     char stamp[24];
@@ -71,6 +73,10 @@ static struct {
 };
 
 static const char *const level_names[] = {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"};
+/* As syslog(3) numbers them, which the journal does, too. */
+static const char level_priorities[] = {'7', '6', '4', '3', '2'};
+/* What the journal's stream takes for a priority. */
+static const char *const level_prefixes[] = {"<7>", "<6>", "<4>", "<3>", "<2>"};
 
 /* ---- parts of a line ---- */
 
@@ -151,19 +157,47 @@ static void put_time(struct line *line)
     put_text(line, state.offset);
 }
 
-static void put_head(struct line *line, enum log_level level, const char *request_id, size_t len)
+/* Whether a line goes to the journal as an entry with fields. */
+static bool has_fields(enum log_level level)
 {
+    return level < LOG_LEVEL_CRITICAL && log_sink_takes_fields(&state.sink);
+}
+
+static void put_time_and_level(struct line *line, enum log_level level)
+{
+    if (log_sink_takes_fields(&state.sink)) {
+        put_text(line, has_fields(level) ? "" : level_prefixes[level]);
+        if (!state.json)
+            return;
+    }
     put_text(line, state.json ? "{\"time\":\"" : "");
     put_time(line);
     put_text(line, state.json ? "\",\"level\":\"" : " ");
     put_text(line, level_names[level]);
     put_text(line, state.json ? "\"," : " ");
+}
+
+static void put_head(struct line *line, enum log_level level, const char *request_id, size_t len)
+{
+    put_time_and_level(line, level);
     put(line, state.who, state.who_len);
     if (len == 0)
         return;
     put_text(line, state.json ? ",\"request_id\":\"" : " [");
     put_escaped(line, REQUEST_ID_SIZE, request_id, len, "] ");
     put_text(line, state.json ? "\"" : "]");
+}
+
+static void set_who_fields(void)
+{
+    char role[ROLE_SIZE], worker[48] = "";
+    size_t taken = 0;
+    int role_len = (int)escape_text(role, sizeof(role), state.role, strlen(state.role), "", &taken);
+
+    if (state.index >= 0)
+        (void)snprintf(worker, sizeof(worker), "TICKETD_WORKER=%d\n", state.index);
+    (void)snprintf(state.who_fields, sizeof(state.who_fields),
+                   "SYSLOG_IDENTIFIER=ticketd\nTICKETD_ROLE=%.*s\n%s", role_len, role, worker);
 }
 
 static void set_who(void)
@@ -189,6 +223,7 @@ static void set_who(void)
     }
     assert(who_len >= 0 && (size_t)who_len < sizeof(state.who));
     state.who_len = (size_t)who_len;
+    set_who_fields();
 }
 
 /* ---- writing ---- */
@@ -228,6 +263,24 @@ format_line(struct line *line, enum log_level level, const char *request_id, siz
     put_text(line, tail);
 }
 
+/* false: it is dropped. */
+static bool send_line(const struct line *line, enum log_level level, const char *request_id,
+                      size_t request_id_len)
+{
+    char fields[sizeof(state.who_fields) + REQUEST_ID_SIZE + 64], id[REQUEST_ID_SIZE] = "";
+    size_t taken = 0;
+    int id_len, len;
+
+    if (!has_fields(level))
+        return log_sink_write(&state.sink, line->bytes, line->len);
+    id_len = (int)escape_text(id, sizeof(id), request_id, request_id_len, "", &taken);
+    len = snprintf(fields, sizeof(fields), "PRIORITY=%c\n%s%s%.*s%s", level_priorities[level],
+                   state.who_fields, id_len > 0 ? "TICKETD_REQUEST_ID=" : "", id_len, id,
+                   id_len > 0 ? "\n" : "");
+    assert(len > 0 && (size_t)len < sizeof(fields));
+    return log_sink_write_fields(&state.sink, fields, (size_t)len, line->bytes, line->len);
+}
+
 static bool __attribute__((format(printf, 1, 2))) write_report(const char *format, ...)
 {
     struct line line;
@@ -236,10 +289,11 @@ static bool __attribute__((format(printf, 1, 2))) write_report(const char *forma
     va_start(arguments, format);
     format_line(&line, LOG_LEVEL_WARNING, NULL, 0, format, arguments);
     va_end(arguments);
-    return log_sink_write(&state.sink, line.bytes, line.len);
+    return send_line(&line, LOG_LEVEL_WARNING, NULL, 0);
 }
 
-static void write_line(const struct line *line)
+static void write_line(const struct line *line, enum log_level level, const char *request_id,
+                       size_t request_id_len)
 {
     if (state.unreported > 0) {
         if (!write_report("%" PRIu64 " log lines were dropped", state.unreported)) {
@@ -248,7 +302,7 @@ static void write_line(const struct line *line)
         }
         state.unreported = 0;
     }
-    if (!log_sink_write(&state.sink, line->bytes, line->len))
+    if (!send_line(line, level, request_id, request_id_len))
         count_drop();
 }
 
@@ -309,7 +363,7 @@ write_arguments(enum log_level level, const char *request_id, size_t len, const 
         struct line line;
         errno = saved_errno; /* for %m */
         format_line(&line, level, request_id, len, format, arguments);
-        write_line(&line);
+        write_line(&line, level, request_id, len);
     }
     errno = saved_errno;
 }
@@ -391,7 +445,14 @@ void log_access(const struct log_access *access)
             put_access_json(&line, access, remote);
         else
             put_access_text(&line, access, remote);
-        write_line(&line);
+        write_line(&line, LOG_LEVEL_INFO, access->request_id, access->request_id_len);
     }
     errno = saved_errno;
+}
+
+const char *log_stderr_prefix(enum log_level level)
+{
+    if (!state.ready)
+        log_init(&(struct log_options){.level = state.level, .json = state.json});
+    return log_sink_takes_fields(&state.sink) ? level_prefixes[level] : "";
 }

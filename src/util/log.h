@@ -5,6 +5,12 @@
  *   JSON   {"time":"…","level":"INFO","role":"worker","index":2,"pid":123,"request_id":"…",
  *           "message":"…"}
  *
+ * Where descriptor 2 is the journal's, an entry carries its level as the journal's priority, and
+ * the fields TICKETD_ROLE, TICKETD_WORKER (the index) and TICKETD_REQUEST_ID; the text form leaves
+ * out time and level, which the journal has.  CRITICAL lines, mostly the last words of a process,
+ * go through the stream instead, with their priority alone: journald finds out whose a datagram is
+ * by the sender's pid, and a process that ends right after it may be gone by then.
+ *
  * It never blocks: a line that cannot be written at once is dropped and counted, and when lines go
  * out again one of them says how many were dropped.  It never allocates (but for the locale that
  * log_init opens), never changes errno, never fails, and lets nobody forge a line: whatever is not
@@ -91,6 +97,10 @@ void log_request(enum log_level level, const char *request_id, size_t len, const
 
 /* Writes one line, of level INFO, about an answered request. */
 void log_access(const struct log_access *access);
+
+/* What a line that is written to descriptor 2 past this log must begin with, to have that priority
+ * where it is the journal's; empty where not. */
+const char *log_stderr_prefix(enum log_level level);
 
 #define log_debug(...)    log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
 #define log_info(...)     log_write(LOG_LEVEL_INFO, __VA_ARGS__)

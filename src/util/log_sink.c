@@ -4,9 +4,17 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+const char *log_sink_journal_path = "/run/systemd/journal/socket";
 
 /* A signal may interrupt a write; more often than this in a row is not a write any more. */
 enum { EINTR_RETRIES = 16 };
@@ -29,9 +37,14 @@ static void ignore_sigpipe(void)
     sigaction(SIGPIPE, &action, NULL);
 }
 
+static bool is_own(const struct log_sink *sink)
+{
+    return sink->kind == LOG_SINK_REOPENED || sink->kind == LOG_SINK_JOURNAL;
+}
+
 static void close_own(struct log_sink *sink)
 {
-    if (sink->kind == LOG_SINK_REOPENED)
+    if (is_own(sink))
         close(sink->fd);
     *sink = (struct log_sink){.kind = LOG_SINK_POLLED, .fd = STDERR_FILENO};
 }
@@ -39,6 +52,50 @@ static void close_own(struct log_sink *sink)
 static int reopen_without_blocking(void)
 {
     return open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+/* systemd tells which socket is the journal's: somebody may have redirected descriptor 2 since. */
+static bool is_journal(const struct stat *st)
+{
+    const char *told = getenv("JOURNAL_STREAM");
+    char own[64];
+
+    (void)snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st->st_dev, (uintmax_t)st->st_ino);
+    return told != NULL && strcmp(told, own) == 0;
+}
+
+static socklen_t journal_address(struct sockaddr_un *ret_address)
+{
+    *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    (void)snprintf(ret_address->sun_path, sizeof(ret_address->sun_path), "%s",
+                   log_sink_journal_path);
+    return sizeof(*ret_address);
+}
+
+/* A socket by which journald can be reached now, or −1.  It stays unconnected, so that it outlives
+ * a restart of journald. */
+static int open_journal(void)
+{
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address;
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    socklen_t len = journal_address(&address);
+
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, len) == 0 &&
+        connect(fd, &nobody, sizeof(nobody)) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static void open_socket(struct log_sink *sink, const struct stat *st)
+{
+    int fd = is_journal(st) ? open_journal() : -1;
+
+    sink->kind = fd < 0 ? LOG_SINK_SOCKET : LOG_SINK_JOURNAL;
+    if (fd >= 0)
+        sink->fd = fd;
 }
 
 void log_sink_open(struct log_sink *sink)
@@ -52,7 +109,7 @@ void log_sink_open(struct log_sink *sink)
         close_own(sink);
         return;
     }
-    if (sink->kind == LOG_SINK_REOPENED && sink->device == st.st_dev && sink->inode == st.st_ino &&
+    if (is_own(sink) && sink->device == st.st_dev && sink->inode == st.st_ino &&
         fcntl(sink->fd, F_GETFD) >= 0)
         return;
 
@@ -62,7 +119,7 @@ void log_sink_open(struct log_sink *sink)
     if (S_ISREG(st.st_mode)) {
         sink->kind = LOG_SINK_FILE;
     } else if (S_ISSOCK(st.st_mode)) {
-        sink->kind = LOG_SINK_SOCKET;
+        open_socket(sink, &st);
     } else if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)) {
         int fd = reopen_without_blocking();
         if (fd >= 0) {
@@ -74,8 +131,8 @@ void log_sink_open(struct log_sink *sink)
 
 static ssize_t write_once(const struct log_sink *sink, const char *bytes, size_t len)
 {
-    if (sink->kind == LOG_SINK_SOCKET)
-        return send(sink->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sink->kind == LOG_SINK_SOCKET || sink->kind == LOG_SINK_JOURNAL)
+        return send(STDERR_FILENO, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sink->kind == LOG_SINK_POLLED) {
         struct pollfd ready = {.fd = sink->fd, .events = POLLOUT};
         if (poll(&ready, 1, 0) != 1 || ready.revents != POLLOUT) {
@@ -109,4 +166,28 @@ bool log_sink_write(struct log_sink *sink, const char *line, size_t len)
         return true;
     sink->torn = written > 0;
     return false;
+}
+
+bool log_sink_write_fields(struct log_sink *sink, const char *fields, size_t fields_len,
+                           const char *line, size_t len)
+{
+    static char name[] = "MESSAGE=";
+    struct iovec parts[] = {
+        {.iov_base = (void *)(uintptr_t)fields, .iov_len = fields_len},
+        {.iov_base = name, .iov_len = sizeof(name) - 1},
+        {.iov_base = (void *)(uintptr_t)line, .iov_len = len},
+    };
+    struct sockaddr_un address;
+    struct msghdr message = {.msg_name = &address,
+                             .msg_namelen = journal_address(&address),
+                             .msg_iov = parts,
+                             .msg_iovlen = sizeof(parts) / sizeof(parts[0])};
+    ssize_t sent = -1;
+
+    for (int i = 0; i < EINTR_RETRIES; i++) {
+        sent = sendmsg(sink->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent >= 0 || errno != EINTR)
+            break;
+    }
+    return sent >= 0; /* a datagram goes out whole or not at all */
 }

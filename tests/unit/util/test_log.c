@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 
 #include "util/json.h"
 #include "util/log.h"
+#include "util/log_sink.h"
 #include "util/utf8.h"
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
@@ -879,6 +881,207 @@ static void test_assertion_is_logged(void **state)
     free(text);
 }
 
+/* ---- the journal ---- */
+
+/* Both ends of both ways to a journal of our own. */
+struct journal {
+    int stream[2]; /* descriptor 2 of the process that logs, and where it comes out */
+    int datagrams; /* entries with fields come out here */
+    bool json;
+    bool told; /* JOURNAL_STREAM says that the stream is the journal's */
+};
+
+/* Where they go in, for every process of this test. */
+static char journal_path[64];
+
+static void open_journal(struct journal *journal)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    *journal = (struct journal){.told = true};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, journal->stream), 0);
+    journal->datagrams = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_true(journal->datagrams >= 0);
+    (void)snprintf(journal_path, sizeof(journal_path), "/tmp/ticketd-journal-%d", (int)getpid());
+    (void)unlink(journal_path);
+    memcpy(address.sun_path, journal_path, sizeof(journal_path));
+    assert_int_equal(bind(journal->datagrams, (struct sockaddr *)&address, sizeof(address)), 0);
+    log_sink_journal_path = journal_path;
+}
+
+static void close_journal(struct journal *journal)
+{
+    close(journal->stream[0]);
+    close(journal->stream[1]);
+    close(journal->datagrams);
+    (void)unlink(journal_path);
+}
+
+/* Runs `body` where descriptor 2 is the journal's stream. */
+static void run_with_journal(struct journal *journal, void (*body)(void *))
+{
+    struct stat st;
+    char name[64];
+
+    assert_int_equal(fstat(journal->stream[0], &st), 0);
+    (void)snprintf(name, sizeof(name), "%ju:%ju", (uintmax_t)st.st_dev,
+                   (uintmax_t)st.st_ino + (journal->told ? 0 : 1));
+    assert_int_equal(setenv("JOURNAL_STREAM", name, 1), 0);
+    run_child(body, journal, journal->stream[0]);
+    assert_int_equal(unsetenv("JOURNAL_STREAM"), 0);
+}
+
+/* The next entry, NUL-terminated; "" if there is none. */
+static const char *next_entry(const struct journal *journal)
+{
+    static char entry[2 * LOG_LINE_SIZE];
+    ssize_t len = recv(journal->datagrams, entry, sizeof(entry) - 1, 0);
+
+    entry[len > 0 ? len : 0] = '\0';
+    return entry;
+}
+
+/* What has come through the stream. */
+static const char *streamed(const struct journal *journal)
+{
+    static char text[LOG_LINE_SIZE];
+    ssize_t len = recv(journal->stream[1], text, sizeof(text) - 1, MSG_DONTWAIT);
+
+    text[len > 0 ? len : 0] = '\0';
+    return text;
+}
+
+static void log_for_journal(void *context)
+{
+    const struct journal *journal = context;
+
+    log_init(&(struct log_options){.level = LOG_LEVEL_DEBUG, .json = journal->json});
+    log_set_role("worker", 2);
+    log_request(LOG_LEVEL_WARNING, "an id", 5, "one\nTICKETD_ROLE=forged");
+    log_set_role("master\nPRIORITY=0", -1);
+    log_debug("two");
+    log_critical("three");
+}
+
+/* An entry has its level as a priority and whose it is as fields, of which nobody can forge one;
+ * last words go through the stream. */
+static void test_journal_entries(void **state)
+{
+    struct journal journal;
+
+    (void)state;
+    open_journal(&journal);
+    run_with_journal(&journal, log_for_journal);
+    assert_string_equal(next_entry(&journal),
+                        "PRIORITY=4\nSYSLOG_IDENTIFIER=ticketd\nTICKETD_ROLE=worker\n"
+                        "TICKETD_WORKER=2\nTICKETD_REQUEST_ID=an id\n"
+                        "MESSAGE=worker 2 [an\\x20id]: one\\nTICKETD_ROLE=forged\n");
+    assert_string_equal(next_entry(&journal), "PRIORITY=7\nSYSLOG_IDENTIFIER=ticketd\n"
+                                              "TICKETD_ROLE=master\\nPRIORITY=0\n"
+                                              "MESSAGE=master\\nPRIORITY=0: two\n");
+    assert_string_equal(next_entry(&journal), "");
+    assert_string_equal(streamed(&journal), "<2>master\\nPRIORITY=0: three\n");
+    close_journal(&journal);
+}
+
+/* With JSON, an entry's message is the whole object, and the fields are there as well. */
+static void test_journal_json(void **state)
+{
+    struct journal journal;
+    const char *entry;
+
+    (void)state;
+    open_journal(&journal);
+    journal.json = true;
+    run_with_journal(&journal, log_for_journal);
+    entry = next_entry(&journal);
+    expect_match(entry, "^PRIORITY=4\nSYSLOG_IDENTIFIER=ticketd\nTICKETD_ROLE=worker\n");
+    expect_match(entry,
+                 "\nMESSAGE=[{]\"time\":\"" TIME "\",\"level\":\"WARNING\",\"role\":\"worker\"");
+    expect_match(streamed(&journal), "^<2>[{]\"time\":\"" TIME "\",\"level\":\"CRITICAL\"");
+    close_journal(&journal);
+}
+
+/* A socket that is not the one that systemd told of is a socket like any other. */
+static void test_journal_of_another(void **state)
+{
+    struct journal journal;
+
+    (void)state;
+    open_journal(&journal);
+    journal.told = false;
+    run_with_journal(&journal, log_for_journal);
+    assert_string_equal(next_entry(&journal), "");
+    expect_match(streamed(&journal), "^" TIME " WARNING worker 2 [[]an.*id]: one");
+    close_journal(&journal);
+}
+
+/* Where journald takes no entries, its stream still takes lines. */
+static void test_journal_without_entries(void **state)
+{
+    struct journal journal;
+
+    (void)state;
+    open_journal(&journal);
+    (void)unlink(journal_path);
+    run_with_journal(&journal, log_for_journal);
+    expect_match(streamed(&journal), "^" TIME " WARNING worker 2 [[]an.*id]: one");
+    close_journal(&journal);
+}
+
+static void log_until_full(void *context)
+{
+    struct journal *journal = context;
+    char entry[64];
+
+    log_init(&(struct log_options){.level = LOG_LEVEL_INFO});
+    for (int i = 0; i < 100000 && log_dropped() == 0; ++i)
+        log_info("line %d", i);
+    CHECK(log_dropped() == 1);
+    while (recv(journal->datagrams, entry, sizeof(entry), 0) > 0)
+        continue;
+    log_info("room again");
+    CHECK(log_dropped() == 1);
+}
+
+/* A journald that does not read stops nobody: lines are dropped, and one tells how many. */
+static void test_stopped_journal_drops(void **state)
+{
+    struct journal journal;
+
+    (void)state;
+    open_journal(&journal);
+    run_with_journal(&journal, log_until_full);
+    expect_match(next_entry(&journal), "^PRIORITY=4\n.*: 1 log lines were dropped\n$");
+    expect_match(next_entry(&journal), "^PRIORITY=6\n.*: room again\n$");
+    close_journal(&journal);
+}
+
+static void print_prefixes(void *context)
+{
+    const struct journal *journal = context;
+    bool told;
+
+    log_init(&(struct log_options){.level = LOG_LEVEL_INFO});
+    told = strcmp(log_stderr_prefix(LOG_LEVEL_ERROR), "<3>") == 0;
+
+    CHECK(told == journal->told);
+    CHECK(told || log_stderr_prefix(LOG_LEVEL_ERROR)[0] == '\0');
+}
+
+/* What is printed past the log gets its priority by a prefix, and only there. */
+static void test_journal_prefix(void **state)
+{
+    struct journal journal;
+
+    (void)state;
+    open_journal(&journal);
+    run_with_journal(&journal, print_prefixes);
+    journal.told = false;
+    run_with_journal(&journal, print_prefixes);
+    close_journal(&journal);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -909,6 +1112,12 @@ int main(void)
         cmocka_unit_test(test_drop_counter_moves_once),
         cmocka_unit_test(test_stderr_is_adopted),
         cmocka_unit_test(test_assertion_is_logged),
+        cmocka_unit_test(test_journal_entries),
+        cmocka_unit_test(test_journal_json),
+        cmocka_unit_test(test_journal_of_another),
+        cmocka_unit_test(test_journal_without_entries),
+        cmocka_unit_test(test_stopped_journal_drops),
+        cmocka_unit_test(test_journal_prefix),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -1,0 +1,318 @@
+"""The monolith as a service: start, readiness, deaths, reload, upgrade, and what the journal says."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness import DEADLINE_S, PURCHASE, Client, eventually, request_bytes, stays
+from unit import buyers
+
+EX_CONFIG = 78
+WARNING = 4
+
+
+# ---------------------------------------------------------------- start and stop
+
+
+# When `systemctl start` returns, the first request is answered; the status tells what runs.
+def test_start(monolith):
+    began = time.monotonic()
+    monolith.start()
+    took_s = time.monotonic() - began
+    assert monolith.is_ready()
+    assert monolith.available() == 1000
+    assert monolith.show("StatusText").startswith("Running: ")
+    assert monolith.find("master") == monolith.main_pid
+    print(f"from systemctl start to ready: {took_s * 1000:.0f} ms")
+
+
+# Without its ledger the service is not started yet; clients wait for it in its socket and are answered then.
+def test_ready_only_when_ready(monolith):
+    monolith.start()
+    monolith.stop()
+    # somebody else holds the ledger, as an old tree does that has not ended yet
+    with open(monolith.manager.root / "var/lib/ticketd/ledger.db-lock", "rb+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        monolith.systemctl("start", "--no-block")
+        monolith.wait_status("loading the ledger")
+        client = Client(monolith.address)
+        client.send(request_bytes("GET", "/ready"))
+        assert client.silent(1.0)
+        assert monolith.state == "activating"
+    with client:
+        assert client.answer().status == 200
+    monolith.wait_state("active")
+
+
+# A stop ends in order, and what was sold is there after the next start.
+def test_stop(monolith):
+    monolith.start()
+    order = monolith.buy()
+    monolith.stop()
+    assert (monolith.state, monolith.show("Result")) == ("inactive", "success")
+    monolith.start()
+    assert monolith.order_status(order) == "confirmed"
+    assert monolith.available() == 999
+
+
+# ---------------------------------------------------------------- deaths
+
+
+# A dead worker is the master's business: it is replaced, and systemd restarts nothing.
+def test_kill_worker(monolith):
+    monolith.start()
+    master, worker, order = monolith.main_pid, monolith.find("worker 0"), monolith.buy()
+    monolith.kill(worker)
+    eventually(lambda: monolith.find("worker 0") != worker, "another worker")
+    assert (monolith.main_pid, monolith.restarts) == (master, 0)
+    assert monolith.order_status(order) == "confirmed"
+    assert monolith.buy()
+
+
+# So is a dead keeper; the status tells of it until its successor has loaded.
+def test_kill_keeper(monolith):
+    monolith.start()
+    master, keeper, order = monolith.main_pid, monolith.find("keeper"), monolith.buy()
+    monolith.kill(keeper)
+    eventually(lambda: monolith.find("keeper") != keeper and monolith.is_ready(), "another keeper, ready")
+    assert (monolith.main_pid, monolith.restarts) == (master, 0)
+    assert monolith.order_status(order) == "confirmed"
+    assert monolith.buy()
+
+
+# A dead master takes all with it; systemd starts the service again, and nothing that was sold is lost.
+def test_kill_master(monolith):
+    monolith.start()
+    master = monolith.main_pid
+    orders = [monolith.buy() for _ in range(20)]
+    monolith.kill(master)
+    # the socket is still there: nobody is refused
+    Client(monolith.address).close()
+    eventually(lambda: monolith.restarts == 1 and monolith.is_ready(), "it is back")
+    assert monolith.main_pid not in (0, master)
+    assert [monolith.order_status(order) for order in orders] == ["confirmed"] * 20
+    assert monolith.available() == 980
+
+
+# A master that hangs is found by the watchdog; its workers serve until then.
+def test_hung_master(monolith):
+    monolith.drop_in("[Service]\nWatchdogSec=1\n")
+    monolith.start()
+    master, order = monolith.main_pid, monolith.buy()
+    monolith.kill(master, "STOP")
+    assert monolith.is_ready()
+    eventually(lambda: monolith.restarts == 1, "systemd restarts the service")
+    monolith.wait_journal("Watchdog timeout")
+    monolith.wait_state("active")
+    assert monolith.main_pid != master
+    assert monolith.order_status(order) == "confirmed"
+
+
+# One that only has nothing to do is fed for: the watchdog leaves it alone.
+def test_idle_master(monolith):
+    monolith.drop_in("[Service]\nWatchdogSec=400ms\n")
+    monolith.start()
+    master = monolith.main_pid
+    stays(lambda: (monolith.main_pid, monolith.restarts) == (master, 0), "the same master", 2.5, step_s=0.2)
+
+
+@pytest.fixture
+def slow_disk(monolith):
+    """A file system of the ledger's own that can be frozen: returns what does so, and undoes it."""
+    if not os.path.exists("/dev/loop-control"):
+        pytest.skip("this machine has no loop devices, which a disk that hangs is made of")
+    manager = monolith.manager
+    image = manager.folder / "disk"
+    with open(image, "wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+    loop = subprocess.run(["losetup", "--find", "--show", image], check=True, text=True, stdout=subprocess.PIPE)
+    device = loop.stdout.strip()
+    inside = ["nsenter", "-t", str(manager.leader), "-m", "--"]
+
+    def mounted(*command):
+        subprocess.run([*inside, *command], check=True)
+
+    def freeze(on):
+        mounted("fsfreeze", "--freeze" if on else "--unfreeze", "/var/lib/ticketd")
+    try:
+        number = os.stat(device).st_rdev
+        (manager.root / "var/lib/ticketd").mkdir(exist_ok=True)
+        mounted("mknod", "/dev/ticketd-test", "b", str(os.major(number)), str(os.minor(number)))
+        mounted("mount", "/dev/ticketd-test", "/var/lib/ticketd")
+        mounted("rmdir", "/var/lib/ticketd/lost+found")
+        yield freeze
+        subprocess.run([*inside, "fsfreeze", "--unfreeze", "/var/lib/ticketd"], check=False, stderr=subprocess.DEVNULL)
+        monolith.stop()
+        mounted("umount", "/var/lib/ticketd")
+    finally:
+        mounted("rm", "-f", "/dev/ticketd-test")
+        subprocess.run(["losetup", "--detach", device], check=False)
+
+
+# A disk that hangs makes the service unready, and the status says so; nothing is restarted, and sales go on when it
+# is back.
+def test_hung_disk(monolith, slow_disk):
+    monolith.drop_in("[Service]\nWatchdogSec=1\n")
+    monolith.setting(SALE_TIMEOUT=0.3)
+    monolith.start()
+    order, processes = monolith.buy(), monolith.processes()
+    slow_disk(True)
+    refused = monolith.ask("POST", PURCHASE, {"qty": 1})
+    assert refused.status == 503
+    eventually(lambda: not monolith.is_ready(), "it is unready")
+    monolith.wait_status("the ledger does not answer")
+    stays(lambda: monolith.processes() == processes, "the same processes", 2.5, step_s=0.2)
+    slow_disk(False)
+    eventually(monolith.is_ready, "it is ready again")
+    assert (monolith.processes(), monolith.restarts) == (processes, 0)
+    assert monolith.order_status(order) == "confirmed"
+    assert monolith.buy()
+
+
+# ---------------------------------------------------------------- reload and upgrade
+
+
+def assert_nobody_noticed(load, what):
+    print(f"{what}: {load.answered} answers, {len(load.failures)} failed, "
+          f"longest time without one {load.longest_gap_s * 1000:.0f} ms")
+    assert not load.failures, load.failures[:5]
+
+
+# `systemctl reload` returns when all workers are new; no client notices.
+@pytest.mark.parametrize("keepalive", [True, False], ids=["keepalive", "new connections"])
+def test_reload_under_load(monolith, keepalive):
+    monolith.setting(INITIAL_STOCK=1000000)
+    monolith.start()
+    master, workers = monolith.main_pid, {monolith.find("worker 0"), monolith.find("worker 1")}
+    with buyers(monolith, keepalive=keepalive) as load:
+        load.wait_answers(100)
+        monolith.systemctl("reload")
+        serving = {p for p, t in monolith.processes().items() if t.startswith("ticketd: worker")}
+        assert len(serving - workers) == 2
+        load.wait_answers(100)
+    assert_nobody_noticed(load, "reload")
+    assert (monolith.main_pid, monolith.restarts) == (master, 0)
+    assert monolith.available() == 1000000 - load.sold
+
+
+# `systemctl restart` loses no request and no order: connections wait in the socket.
+@pytest.mark.parametrize("keepalive", [True, False], ids=["keepalive", "new connections"])
+def test_restart_under_load(monolith, keepalive):
+    monolith.setting(INITIAL_STOCK=1000000)
+    monolith.start()
+    master = monolith.main_pid
+    with buyers(monolith, keepalive=keepalive) as load:
+        for _ in range(3):
+            load.wait_answers(100)
+            monolith.systemctl("restart")
+        load.wait_answers(100)
+    assert_nobody_noticed(load, "3 restarts")
+    assert monolith.main_pid != master
+    assert monolith.available() == 1000000 - load.sold
+
+
+# A new binary takes over by a restart in the same way, and so does the old one when it is put back.
+def test_upgrade_under_load(monolith):
+    monolith.setting(INITIAL_STOCK=1000000)
+    binary = monolith.manager.root / "usr/local/sbin/ticketd"
+    old = binary.with_suffix(".old")
+    shutil.copy2(binary, old)
+
+    def put(content, mark):
+        new = binary.with_suffix(".new")
+        shutil.copy2(content, new)
+        with open(new, "ab") as file:
+            file.write(mark)
+        os.replace(new, binary)
+        monolith.systemctl("restart")
+        running = os.stat(monolith.manager.root / f"proc/{monolith.main_pid}/exe")
+        assert (running.st_ino, running.st_size) == (binary.stat().st_ino, old.stat().st_size + len(mark))
+    try:
+        monolith.start()
+        with buyers(monolith) as load:
+            load.wait_answers(100)
+            put(old, b"another version")
+            load.wait_answers(100)
+            put(old, b"")
+            load.wait_answers(100)
+    finally:
+        os.replace(old, binary)
+    assert_nobody_noticed(load, "upgrade and roll-back")
+    assert monolith.available() == 1000000 - load.sold
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+# A wrong configuration fails the unit once, and the journal says which setting and why.
+def test_wrong_setting(monolith):
+    monolith.configure(MONOLITH_PORT="eight")
+    assert monolith.systemctl("start", check=False).returncode != 0
+    assert (monolith.state, monolith.show("ExecMainStatus")) == ("failed", str(EX_CONFIG))
+    (line,) = monolith.wait_journal("MONOLITH_PORT")
+    assert "eight" in line["MESSAGE"] and int(line["PRIORITY"]) < WARNING
+    stays(lambda: monolith.state == "failed" and monolith.restarts == 0, "no restart", 1.2, step_s=0.1)
+
+
+# So does a socket that nothing here serves.
+def test_wrong_socket(monolith):
+    monolith.drop_in("[Socket]\nFileDescriptorName=vacancy\n", monolith.socket)
+    assert monolith.systemctl("start", check=False).returncode != 0
+    assert monolith.show("ExecMainStatus") == str(EX_CONFIG)
+    assert int(monolith.wait_journal("FileDescriptorName")[0]["PRIORITY"]) < WARNING
+
+
+# A reload with a wrong configuration fails as a command, and changes nothing.
+def test_reload_refused(monolith):
+    monolith.start()
+    processes = monolith.processes()
+    monolith.configure(LOG_LEVEL="LOUD")
+    assert monolith.systemctl("reload", check=False).returncode != 0
+    monolith.wait_journal("LOG_LEVEL")
+    assert monolith.state == "active"
+    assert monolith.processes() == processes
+    assert monolith.is_ready()
+
+
+# ---------------------------------------------------------------- the journal
+
+
+# Entries carry their level and whose they are as fields; their text is the message alone.
+def test_journal_fields(monolith):
+    monolith.setting(JSON_LOGS="false", ACCESS_LOG="true")
+    monolith.start()
+    monolith.ask("GET", "/health", headers={"X-Request-ID": "seen-in-journal"})
+    monolith.kill(monolith.find("worker 1"))
+    (access,) = monolith.wait_journal("/health")
+    assert access["TICKETD_ROLE"] == "worker" and access["TICKETD_WORKER"] in ("0", "1")
+    assert access["TICKETD_REQUEST_ID"] == "seen-in-journal"
+    assert (access["PRIORITY"], access["SYSLOG_IDENTIFIER"]) == ("6", "ticketd")
+    (death,) = monolith.wait_journal("was killed by signal 9")
+    assert (death["TICKETD_ROLE"], death["PRIORITY"]) == ("master", "4")
+    assert death["MESSAGE"].startswith("master: worker 1 (pid ")
+
+
+# With JSON_LOGS an entry's text is the JSON object; priority and fields are there as well.
+def test_journal_json(monolith):
+    monolith.setting(JSON_LOGS="true")
+    monolith.start()
+    (ready,) = monolith.wait_journal('"message":"ready: ')
+    assert (ready["TICKETD_ROLE"], ready["PRIORITY"]) == ("master", "6")
+    assert "TICKETD_WORKER" not in ready
+
+
+# Last words are found by the unit, although who spoke them is gone.
+def test_journal_last_words(monolith):
+    monolith.setting(LEDGER_URL="sqlite:/proc/version/no/ledger.db")
+    for _ in range(5):
+        since = len(monolith.journal())
+        monolith.systemctl("start", "--no-block")
+        assert monolith.wait_journal("/proc/version", since)[0]["PRIORITY"] == "2"
+        monolith.stop()
