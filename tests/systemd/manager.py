@@ -54,7 +54,7 @@ rm -rf etc/systemd/system/*.wants var/log/journal etc/machine-id
 systemd-id128 new >etc/machine-id
 printf '[Unit]\nRequires=basic.target\nAfter=basic.target\n' >etc/systemd/system/test.target
 printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\n' >etc/systemd/journald.conf
-systemd-sysusers --root="$1/root" ticketd.conf
+[ ! -e usr/lib/sysusers.d/ticketd.conf ] || systemd-sysusers --root="$1/root" ticketd.conf
 exec systemd-nspawn --quiet --directory=. --boot --machine="$3" --register=no --keep-unit \
     --private-network --link-journal=no --system-call-filter=bpf systemd.unit=test.target
 """
