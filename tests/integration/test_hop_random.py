@@ -1,0 +1,83 @@
+"""Purchases through a hop that breaks at random: not one ticket is unaccounted for."""
+
+import threading
+
+import pytest
+
+from durability import seeded
+from harness import DEADLINE_S, LONG, MICROSERVICES
+from hop import Shopper
+from hop_proxy import HARMFUL, at_random, passes, swallows_answer, swallows_request
+
+pytestmark = pytest.mark.skipif(not MICROSERVICES, reason="there is one process between client and stock")
+
+KEYED = 20000 if LONG else 1000
+UNKEYED = 4000 if LONG else 200
+CLIENTS = 20
+# Of the exchanges, so many in a hundred meet a fault.
+BROKEN = 40
+
+
+class Crowd:
+    """Threads that each make their share of the purchases, one after the other."""
+
+    def __init__(self, address, names, keyed):
+        self.orders, self.problems, self.asked = [], [], 0
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run, args=(address, names[i::CLIENTS], keyed), daemon=True)
+                         for i in range(CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, address, names, keyed):
+        shopper = Shopper(address)
+        try:
+            for name in names:
+                order = shopper.shop(name if keyed else None)
+                with self._lock:
+                    self.orders.append(order)
+        except Exception as problem:  # pylint: disable=broad-exception-caught
+            self.problems.append(repr(problem))
+        with self._lock:
+            self.asked += shopper.asked
+        shopper.connection.close()
+
+    def join(self):
+        for thread in self._threads:
+            thread.join(20 * DEADLINE_S)
+        assert not any(thread.is_alive() for thread in self._threads), "a client hangs"
+
+
+# A thousand keyed purchases and some without a key: every client ends with exactly one order for each,
+# as many tickets are sold as there are orders, and the audit agrees.
+@pytest.mark.parametrize("batch", [128, 1], ids=["many a request", "one a request"])
+def test_random_faults(hop, batch):
+    rng = seeded()
+    shop = hop(VACANCY_TIMEOUT=1, BREAKER_OPEN_SECONDS=0.05, BREAKER_FAILURES=5, BATCH_MAX=batch)
+    met = []
+
+    def count(fault):
+        def counted(link, request):
+            met.append(fault)
+            return fault(link, request)
+        return counted
+
+    harm = HARMFUL * 3 + [swallows_answer, swallows_request]
+    shop.proxy.fault = at_random(rng, BROKEN / 100, [count(fault) for fault in harm])
+    crowds = [Crowd(shop.server.ticket_address, [f"key-{n}" for n in range(KEYED)], True),
+              Crowd(shop.server.ticket_address, list(range(UNKEYED)), False)]
+    for crowd in crowds:
+        crowd.join()
+    shop.proxy.fault = passes
+    problems = [problem for crowd in crowds for problem in crowd.problems]
+    assert not problems, problems[:3]
+    print(len(met), "faults in", len(shop.proxy.batches), "requests;", sum(c.asked for c in crowds), "asked for",
+          KEYED + UNKEYED)
+    assert len(met) > (20 if batch > 1 else KEYED // 10), "too few faults to tell"
+    keyed, unkeyed = crowds
+    assert (len(keyed.orders), len(unkeyed.orders)) == (KEYED, UNKEYED)
+    # asked again, each key tells the order that its client has
+    shopper = Shopper(shop.server.ticket_address)
+    assert {shopper.shop(f"key-{n}") for n in range(KEYED)} == set(keyed.orders)
+    shopper.connection.close()
+    shop.check(keyed.orders + unkeyed.orders)
