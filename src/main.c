@@ -43,16 +43,6 @@ static int told(int result)
     return EX_IOERR;
 }
 
-/* What this version cannot do yet. */
-static const char *judge_mode(const struct settings *settings)
-{
-    return settings->deployment_mode == DEPLOYMENT_MODE_MONOLITH
-               ? NULL
-               : "DEPLOYMENT_MODE: \"microservices\" (the default) is not allowed yet: this "
-                 "version "
-                 "has only \"monolith\"; set DEPLOYMENT_MODE=monolith";
-}
-
 static int with_settings(const struct command_line *line, char *const *arguments)
 {
     struct settings_input input = {
@@ -69,8 +59,6 @@ static int with_settings(const struct command_line *line, char *const *arguments
     if (line->action == COMMAND_LINE_PRINT_CONFIG) {
         return told(settings_print_config(stdout, &settings));
     }
-    if (judge_mode(&settings) != NULL)
-        return refuse(judge_mode(&settings));
     if (!master_can_run(&settings, error))
         return refuse(error);
     if (line->action == COMMAND_LINE_CHECK_CONFIG)

@@ -57,23 +57,23 @@ static const struct ctl_command commands[] = {
      "Count every balance again from the ledger's entries and compare it with the ledger's own totals "
      "and with the running server's stock; print what differs. Exit status 0: all agree; 1: something "
      "differs.",
-     command_audit},
+     command_audit, true},
     {"orders", "[EVENT | ORDER]", 0, 1, COMMON | BIT(OPTION_LIMIT) | BIT(OPTION_SINCE) | BIT(OPTION_ALL),
      "Show sales, the newest first, or the one order of that id.",
-     command_orders},
+     command_orders, true},
     {"stock", "[EVENT]", 0, 1, COMMON,
      "Show each event's tickets: put in, available, sold, owed (taken and on their way back); its next "
      "entry's sequence, and how many entries the ledger is behind.",
-     command_stock},
+     command_stock, true},
     {"stock add", "EVENT N", 2, 2, COMMON,
      "Add N tickets to an event: through the server if one runs, else in the ledger.",
-     command_stock_add},
+     command_stock_add, true},
     {"status", "", 0, 0, COMMON,
      "Show the running server's master, keeper and reloads.",
-     command_status},
+     command_status, false},
     {"reload", "", 0, 0, COMMON | BIT(OPTION_WAIT),
      "Have the running server read its configuration again. With --wait exit status 0: done; 1: refused.",
-     command_reload},
+     command_reload, false},
 };
 /* clang-format on */
 

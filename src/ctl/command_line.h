@@ -20,6 +20,7 @@ struct ctl_command {
     unsigned options;      /* a bit for each CTL_OPTION_… that it takes */
     const char *help;
     int (*run)(struct ctl *ctl);
+    bool needs_stock; /* see ctl_need_stock */
 };
 
 struct ctl_line {

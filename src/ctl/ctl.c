@@ -25,13 +25,13 @@ int ctl_locate(struct ctl *ctl, const struct settings_input *input)
     char error[SETTINGS_ERROR_MAX];
     int result = settings_load(&ctl->settings, input, error);
 
-    if (result == 0)
+    ctl->place = (struct ledger_place){NULL};
+    if (result == 0 && !control_path_is_ticket(&ctl->settings))
         result =
             ledger_place_find(ctl->settings.ledger_url, &ctl->place, error, SETTINGS_ERROR_MAX);
     if (result != 0)
         return ctl_fail(result < 0 && result != -ENOENT ? EX_OSERR : EX_CONFIG, "%s", error);
-    switch (
-        control_path_find(ctl->settings.control_socket, ctl->place.location, ctl->socket_path)) {
+    switch (control_path_find(&ctl->settings, ctl->place.location, ctl->socket_path)) {
     case TICKETD_DONE:
         return CTL_OK;
     case TICKETD_NOT_FOUND:
@@ -41,6 +41,14 @@ int ctl_locate(struct ctl *ctl, const struct settings_input *input)
         return ctl_fail(EX_CONFIG, "the control socket's path is too long; CONTROL_SOCKET can "
                                    "name a shorter one");
     }
+}
+
+int ctl_need_stock(const struct ctl *ctl)
+{
+    if (!control_path_is_ticket(&ctl->settings))
+        return CTL_OK;
+    return ctl_fail(EX_UNAVAILABLE, "SERVICES=ticket: a ticket pool has neither a stock nor a "
+                                    "ledger; ask where its vacancy pool runs");
 }
 
 unsigned ctl_server_timeout_ms(const struct ctl *ctl)

@@ -46,7 +46,8 @@ struct ctl {
 
     /* By ctl_locate. */
     struct settings settings;
-    struct ledger_place place; /* location empty: a ledger that lives in the server only */
+    /* location empty: a ledger that lives in the server only, or, in a ticket pool alone, none */
+    struct ledger_place place;
     char socket_path[CONTROL_PATH_SIZE];
 };
 
@@ -62,6 +63,9 @@ __attribute__((format(printf, 2, 3))) int ctl_fail(int status, const char *forma
 
 /* Loads the settings and finds ledger and socket by them.  Opens nothing. */
 int ctl_locate(struct ctl *ctl, const struct settings_input *input);
+
+/* CTL_OK where there is a stock: not with a ticket pool alone. */
+int ctl_need_stock(const struct ctl *ctl);
 
 /* How long a call of the server may take. */
 unsigned ctl_server_timeout_ms(const struct ctl *ctl);

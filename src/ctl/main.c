@@ -21,6 +21,8 @@ static int run(struct ctl_line *line)
     if (result < 0)
         return ctl_fail(EX_OSERR, "cannot start: %s", strerror(-result));
     status = ctl_locate(&line->ctl, &input);
+    if (status == CTL_OK && line->command->needs_stock)
+        status = ctl_need_stock(&line->ctl);
     return status == CTL_OK ? line->command->run(&line->ctl) : status;
 }
 

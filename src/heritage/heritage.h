@@ -21,7 +21,7 @@ struct heritage {
     struct scoreboard scoreboard;
     const int *bells; /* eventfds, one a slot of the scoreboard: rung for that worker */
 
-    /* who owns the stock; all zero for a ticket worker */
+    /* who owns the stock; zero, and -1 for descriptors, in a ticket worker */
     struct stock stock;
     int keeper_bell; /* eventfds */
     int reader_bell;

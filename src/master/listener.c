@@ -27,11 +27,12 @@
 
 struct opening {
     struct listener_set *set;
-    struct listener_set *adopted;
+    struct listener_set
+        *adopted; /* take over what fits, bind nothing; NULL: bind what is missing */
     const struct settings *settings;
+    const char *pool;
     int64_t port;       /* as asked for */
     uint16_t real_port; /* the one in use; 0 until the kernel has chosen */
-    bool adopt_only;    /* first pass: take over what fits, bind nothing */
     bool wildcard;      /* HOST has one: it covers every other address */
     char *error;
 };
@@ -53,7 +54,7 @@ void listener_adopt(struct listener_set *ret_adopted)
         struct listener *listener = &ret_adopted->items[ret_adopted->count];
         char *equals = strchr(item, '=');
         const char *bad = NULL;
-        if (equals == NULL || ret_adopted->count == LISTENERS_MAX)
+        if (equals == NULL || ret_adopted->count == LISTENER_SET_MAX)
             continue;
         *equals = '\0';
         *listener = (struct listener){.fd = (int)strtonum(item, 3, INT32_MAX, &bad)};
@@ -70,6 +71,8 @@ void listener_adopt(struct listener_set *ret_adopted)
 /* Removes the adopted socket of that key from the set.  Its descriptor, or −1. */
 static int take_adopted(struct listener_set *adopted, const char *key)
 {
+    if (adopted == NULL)
+        return -1;
     for (uint32_t i = 0; i < adopted->count; ++i) {
         if (strcmp(adopted->items[i].key, key) == 0) {
             int fd = adopted->items[i].fd;
@@ -171,26 +174,40 @@ static void print_address(const struct sockaddr *address, socklen_t len, int64_t
                    address->sa_family == AF_INET6 ? "[%s]:%d" : "%s:%d", host, (int)port);
 }
 
+/* Two pools may each leave the port of one address to the kernel, but not share a port that was
+ * asked for: which may move from one to the other. */
+static void print_key(const struct opening *opening, const char *wanted,
+                      char ret_key[LISTENER_NAME_MAX])
+{
+    if (opening->port != 0)
+        (void)strlcpy(ret_key, wanted, LISTENER_NAME_MAX);
+    else
+        (void)snprintf(ret_key, LISTENER_NAME_MAX, "%.*s/%s", LISTENER_NAME_MAX - 16, wanted,
+                       opening->pool);
+}
+
 static int open_tcp(struct opening *opening, struct sockaddr *address, socklen_t len)
 {
-    char key[LISTENER_NAME_MAX], name[LISTENER_NAME_MAX], url[LISTENER_NAME_MAX + 8];
+    char wanted[LISTENER_NAME_MAX], key[LISTENER_NAME_MAX], name[LISTENER_NAME_MAX];
+    char url[LISTENER_NAME_MAX + 8];
     int fd;
 
-    print_address(address, len, opening->port, key);
+    print_address(address, len, opening->port, wanted);
+    print_key(opening, wanted, key);
     if (is_open(opening->set, key))
         return 0;
     fd = take_adopted(opening->adopted, key);
-    if (fd == -1 && opening->adopt_only)
+    if (fd == -1 && opening->adopted != NULL)
         return 0;
     if (fd == -1) {
         set_port(address, opening->port == 0 ? opening->real_port : (uint16_t)opening->port);
         fd = bind_tcp(address, len);
     }
     if (fd == -1)
-        return fail(opening, key, errno);
+        return fail(opening, wanted, errno);
     if (!listen_tcp(opening, fd)) {
         close(fd);
-        return fail(opening, key, errno);
+        return fail(opening, wanted, errno);
     }
     opening->real_port = bound_port(fd);
     print_address(address, len, opening->real_port, name);
@@ -288,7 +305,7 @@ static int open_unix(struct opening *opening, const char *path, mode_t mode)
         return 0;
     (void)strlcpy(address.sun_path, path, sizeof(address.sun_path));
     fd = take_adopted(opening->adopted, key);
-    if (fd == -1 && opening->adopt_only)
+    if (fd == -1 && opening->adopted != NULL)
         return 0;
     if (fd == -1)
         fd = bind_unix(&address, mode);
@@ -351,51 +368,78 @@ static int open_items(struct opening *opening)
     return result;
 }
 
-/* What is adopted but not wanted any more is closed between the passes: it may be in the way of
- * what is new, as 127.0.0.1 is in the way of 0.0.0.0. */
-static int open_all(struct opening *opening)
+static struct opening opening_of(struct listener_set *set, const struct listener_wish *wish,
+                                 char error[SETTINGS_ERROR_MAX])
 {
+    return (struct opening){.set = set,
+                            .settings = wish->settings,
+                            .pool = wish->pool,
+                            .port = wish->port,
+                            .wildcard = has_wildcard(wish->settings->host),
+                            .error = error};
+}
+
+int listener_take(struct listener_set *ret_set, const struct listener_wish *wish,
+                  struct listener_set *adopted, char error[SETTINGS_ERROR_MAX])
+{
+    struct opening opening = opening_of(ret_set, wish, error);
     int result;
 
-    opening->adopt_only = true;
-    result = open_items(opening);
-    listener_close(opening->adopted);
-    opening->adopt_only = false;
-    if (result == 0)
-        result = open_items(opening);
+    ret_set->count = 0;
+    opening.adopted = adopted;
+    result = open_items(&opening);
     if (result != 0)
-        listener_close(opening->set);
+        listener_close(ret_set);
     return result;
 }
 
-int listener_open(struct listener_set *ret_set, const struct settings *settings, int64_t port,
-                  struct listener_set *adopted, char error[SETTINGS_ERROR_MAX])
+/* The port of the TCP sockets that it has; 0: it has none. */
+static uint16_t port_of(const struct listener_set *set)
 {
-    struct listener_set set = {.count = 0};
+    for (uint32_t i = 0; i < set->count; ++i)
+        if (!set->items[i].is_unix)
+            return bound_port(set->items[i].fd);
+    return 0;
+}
+
+int listener_open(struct listener_set *set, const struct listener_wish *wish,
+                  char error[SETTINGS_ERROR_MAX])
+{
     int result = -EADDRINUSE;
 
-    for (int tries = 0; tries < SAME_PORT_TRIES && result == -EADDRINUSE; ++tries) {
-        struct opening opening = {.set = &set,
-                                  .adopted = adopted,
-                                  .settings = settings,
-                                  .port = port,
-                                  .wildcard = has_wildcard(settings->host),
-                                  .error = error};
-        result = open_all(&opening);
-        if (port != 0)
+    for (int i = 0; result == -EADDRINUSE && i < SAME_PORT_TRIES; ++i) {
+        struct opening opening = opening_of(set, wish, error);
+        opening.real_port = port_of(set);
+        result = open_items(&opening);
+        if (result != 0)
+            listener_close(set);
+        if (wish->port != 0)
             break;
     }
-    if (result == 0)
-        *ret_set = set;
     return result;
+}
+
+bool listener_url(const struct listener_set *set, char ret_url[LISTENER_NAME_MAX])
+{
+    for (uint32_t i = 0; i < set->count; ++i) {
+        const char *name = set->items[i].name;
+        if (set->items[i].is_unix)
+            continue;
+        if (strncmp(name, "http://0.0.0.0:", 15) == 0)
+            (void)snprintf(ret_url, LISTENER_NAME_MAX, "http://127.0.0.1:%s", name + 15);
+        else if (strncmp(name, "http://[::]:", 12) == 0)
+            (void)snprintf(ret_url, LISTENER_NAME_MAX, "http://[::1]:%s", name + 12);
+        else
+            (void)strlcpy(ret_url, name, LISTENER_NAME_MAX);
+        return true;
+    }
+    return false;
 }
 
 int listener_open_control(struct listener_set *ret_set, const struct settings *settings,
                           const char *path, char error[SETTINGS_ERROR_MAX])
 {
-    struct listener_set none = {.count = 0};
-    struct opening opening = {
-        .set = ret_set, .adopted = &none, .settings = settings, .error = error};
+    struct opening opening = {.set = ret_set, .settings = settings, .error = error};
 
     ret_set->count = 0;
     return open_unix(&opening, path, 0660);
@@ -413,12 +457,14 @@ void listener_close(struct listener_set *set)
 
 int listener_export(const struct listener_set *set)
 {
-    char value[LISTENERS_MAX * (LISTENER_NAME_MAX + 12)] = "";
-    size_t len = 0;
+    char value[LISTENER_SET_MAX * (LISTENER_NAME_MAX + 12)] = "";
+    const char *so_far = getenv(EXPORT_VARIABLE);
+    size_t len = strlcpy(value, so_far == NULL ? "" : so_far, sizeof(value));
 
     for (uint32_t i = 0; i < set->count; ++i) {
-        len += (size_t)snprintf(value + len, sizeof(value) - len, "%s%d=%s", i == 0 ? "" : ",",
-                                set->items[i].fd, set->items[i].key);
+        if (len < sizeof(value))
+            len += (size_t)snprintf(value + len, sizeof(value) - len, "%s%d=%s",
+                                    len == 0 ? "" : ",", set->items[i].fd, set->items[i].key);
         if (fcntl(set->items[i].fd, F_SETFD, 0) == -1)
             return -errno;
     }

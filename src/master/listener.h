@@ -1,5 +1,13 @@
 /* The listening sockets of a pool: bound by the master, inherited by its workers, so that a dying
- * worker drops no queued connection.  Master only; may block on a name look-up at start. */
+ * worker drops no queued connection.  Master only; may block on a name look-up at start.
+ *
+ * A start opens the sets of all its pools in this order, so that a restart in place may move
+ * addresses between them:
+ *
+ *     listener_adopt             once
+ *     listener_take              for each pool
+ *     listener_close             what is adopted and nobody has taken
+ *     listener_open              for each pool */
 #ifndef TICKETD_MASTER_LISTENER_H
 #define TICKETD_MASTER_LISTENER_H
 
@@ -8,31 +16,51 @@
 
 #include "config/settings.h"
 
-/* Twice what HOST may list: localhost and wildcards are two each. */
+/* Of one pool: twice what HOST may list, since localhost and wildcards are two each. */
 #define LISTENERS_MAX 64
+/* Of a set: one pool's, or all pools' that are adopted. */
+#define LISTENER_SET_MAX (2 * LISTENERS_MAX)
 /* Room for "[address%scope]:port" or "unix:/path". */
 #define LISTENER_NAME_MAX 128
 
 struct listener {
     int fd;
-    char key[LISTENER_NAME_MAX]; /* what was asked for, port 0 included; finds it after a restart */
+    /* what was asked for, by which pool if it left the port to the kernel; finds it after a restart
+     */
+    char key[LISTENER_NAME_MAX];
     char name[LISTENER_NAME_MAX]; /* what it became: "http://127.0.0.1:8000", "unix:/run/x" */
     bool is_unix;
 };
 
 struct listener_set {
-    struct listener items[LISTENERS_MAX];
+    struct listener items[LISTENER_SET_MAX];
     uint32_t count;
 };
 
-/* Takes over what a restart in place left in the environment (listener_export), for
- * listener_open to find.  Call once at start. */
+/* What one pool listens on: all of settings->host at `port`. */
+struct listener_wish {
+    const struct settings *settings;
+    int64_t port; /* 0: one that the kernel chooses, the same for all addresses */
+    const char *pool;
+};
+
+/* Takes over what a restart in place left in the environment (listener_export).  Call once at
+ * start. */
 void listener_adopt(struct listener_set *ret_adopted);
 
-/* Opens all of settings->host at `port`, taking from `adopted` what fits and closing the rest of
- * it.  0; TICKETD_INVALID or -errno with one line in `error` that names the address. */
-int listener_open(struct listener_set *ret_set, const struct settings *settings, int64_t port,
+/* Takes from `adopted` what the pool wishes, into an empty set.  0; TICKETD_INVALID or -errno with
+ * one line in `error` that names the address. */
+int listener_take(struct listener_set *ret_set, const struct listener_wish *wish,
                   struct listener_set *adopted, char error[SETTINGS_ERROR_MAX]);
+
+/* Opens all that the pool wishes and the set does not have.  Likewise; on all but 0 the set is
+ * closed. */
+int listener_open(struct listener_set *set, const struct listener_wish *wish,
+                  char error[SETTINGS_ERROR_MAX]);
+
+/* Writes the URL by which a process of this machine reaches the set: that of its first TCP socket,
+ * on the loopback address where it listens on a wildcard.  false: it has none. */
+bool listener_url(const struct listener_set *set, char ret_url[LISTENER_NAME_MAX]);
 
 /* Opens the one unix socket of the control site: whoever may open the file (its owner and group)
  * may use it.  0, or -errno with one line in `error`. */
@@ -42,10 +70,10 @@ int listener_open_control(struct listener_set *ret_set, const struct settings *s
 /* Closes all of them; a unix socket's file is removed. */
 void listener_close(struct listener_set *set);
 
-/* Makes the sockets survive an execve and names them in the environment.  0 or -errno. */
+/* Makes the sockets survive an execve and adds them to what the environment names.  0 or -errno. */
 int listener_export(const struct listener_set *set);
 
-/* Undoes listener_export, if the execve failed. */
+/* Undoes every listener_export, if the execve failed; call for each set. */
 void listener_unexport(const struct listener_set *set);
 
 #endif

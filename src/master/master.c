@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,20 +18,16 @@
 
 #include "config/control_path.h"
 #include "keeper/keeper_process.h"
-#include "master/listener.h"
-#include "master/pool.h"
+#include "master/ledger_children.h"
+#include "master/pools.h"
 #include "master/rehearsal.h"
-#include "master/single.h"
 #include "master/stock_owner.h"
 #include "master/watch.h"
 #include "stock/keeper_link.h"
-#include "stock/repair.h"
 #include "ticketd/error.h"
 #include "util/clock.h"
 #include "util/log.h"
 
-/* Descriptors a worker needs besides its connections and a bell for each slot. */
-#define DESCRIPTORS_SPARE 64
 /* How long after the first event of a folder its files are looked at. */
 #define WATCH_QUIET_MS 200
 /* A second SIGTERM or SIGINT so soon after the first one is the same wish. */
@@ -50,17 +45,13 @@ enum ending {
 struct master {
     struct settings settings;
     const struct master_options *options;
-    char binary[PATH_MAX]; /* as it was started; a rebuilt one replaces it there */
-    int *listener_fds;
-    int *bells; /* an eventfd for each slot of the scoreboard */
-    struct listener_set listeners;
-    struct listener_set control; /* the socket of ticketctl, if there is one */
-    struct stock_owner owner;
+    char binary[PATH_MAX];    /* as it was started; a rebuilt one replaces it there */
+    int *bells;               /* an eventfd for each slot of the scoreboard */
+    struct stock_owner owner; /* where one of the pools owns a stock; else zero */
     struct scoreboard scoreboard;
-    struct heritage heritage; /* what every child gets */
-    struct pool pool;
-    struct single keeper;
-    struct single reader;
+    struct heritage heritage; /* what every child gets, but for what a pool has of its own */
+    struct pools pools;
+    struct ledger_children ledger_children;
     struct watch watch;
     struct rehearsal rehearsal;
     int signals; /* signalfd */
@@ -70,43 +61,18 @@ struct master {
     bool hurried;        /* told a second time: killed whoever still had something to do */
     bool told_ready;
     uint64_t watch_at_ms;      /* when to look at watched files; 0: nothing moved */
-    uint64_t reloads_taken_up; /* of those asked for: refused, or served by the rolling pool */
+    uint64_t reloads_taken_up; /* of those asked for: refused, or served by the rolling pools */
     int exit_status;
 };
 
-static uint32_t usable_cpus(void)
-{
-    cpu_set_t set;
-
-    if (sched_getaffinity(0, sizeof(set), &set) == -1)
-        return 1;
-    return (uint32_t)CPU_COUNT(&set);
-}
-
-static uint32_t worker_count(const struct settings *settings)
-{
-    uint32_t count = settings->workers > 0 ? (uint32_t)settings->workers : usable_cpus();
-
-    return count < POOL_WORKERS_MAX ? count : POOL_WORKERS_MAX;
-}
-
-/* Every worker may come to hold all connections, when the others are being replaced. */
 bool master_can_run(const struct settings *settings, char error[SETTINGS_ERROR_MAX])
 {
-    rlim_t spare = DESCRIPTORS_SPARE + POOL_SLOTS(worker_count(settings));
-    struct rlimit limit = {.rlim_max = 0};
     struct ledger_place ledger;
 
-    (void)getrlimit(RLIMIT_NOFILE, &limit); /* cannot fail for this resource */
-    if (limit.rlim_max >= (rlim_t)settings->max_connections + spare)
-        return stock_owner_judge(settings, &ledger, error) == TICKETD_DONE;
-    (void)snprintf(error, SETTINGS_ERROR_MAX,
-                   "MAX_CONNECTIONS: %" PRId64
-                   " is not allowed: a process may open %ju files here, "
-                   "which leaves %jd connections; lower it or raise LimitNOFILE",
-                   settings->max_connections, (uintmax_t)limit.rlim_max,
-                   (intmax_t)limit.rlim_max - (intmax_t)spare);
-    return false;
+    if (deployment_judge(settings, error) != TICKETD_DONE)
+        return false;
+    return !deployment_of(settings).owns_stock ||
+           stock_owner_judge(settings, &ledger, error) == TICKETD_DONE;
 }
 
 /* Logs why the start fails.  Returns `result`, a negated errno. */
@@ -165,10 +131,14 @@ static int open_bell(int *ret_bell)
 /* 0; TICKETD_INVALID: a setting is wrong; any other: why it cannot be had; the log has said so. */
 static int open_stock(struct master *master)
 {
+    const struct deployment *deployment = &master->pools.deployment;
     char error[SETTINGS_ERROR_MAX];
-    int result = stock_owner_open(&master->owner, &master->settings,
-                                  POOL_SLOTS(worker_count(&master->settings)), error);
+    int result;
 
+    if (!deployment->owns_stock)
+        return 0;
+    result = stock_owner_open(&master->owner, &master->settings,
+                              POOL_SLOTS(deployment->pools[0].workers), error);
     if (result != 0) {
         log_critical("%s", error);
         return result;
@@ -189,46 +159,30 @@ static int open_bells(struct master *master)
     for (uint32_t i = 0; i < count; ++i)
         if ((result = open_bell(&master->bells[i])) < 0)
             return result;
+    master->heritage.keeper_bell = master->heritage.reader_bell = -1;
+    if (!master->pools.deployment.owns_stock)
+        return 0;
     if ((result = open_bell(&master->heritage.keeper_bell)) == 0)
         result = open_bell(&master->heritage.reader_bell);
     return result;
-}
-
-static int open_listeners(struct master *master)
-{
-    char error[SETTINGS_ERROR_MAX];
-    struct listener_set adopted;
-    int result;
-
-    listener_adopt(&adopted);
-    result = listener_open(&master->listeners, &master->settings, master->settings.monolith_port,
-                           &adopted, error);
-    if (result != 0) {
-        log_critical("%s (settings HOST and MONOLITH_PORT)", error);
-        return result;
-    }
-    master->listener_fds = calloc(master->listeners.count, sizeof(int));
-    if (master->listener_fds == NULL)
-        return cannot_start(-ENOMEM);
-    for (uint32_t i = 0; i < master->listeners.count; ++i) {
-        master->listener_fds[i] = master->listeners.items[i].fd;
-        log_info("listening on %s", master->listeners.items[i].name);
-    }
-    return 0;
 }
 
 /* Without one, ticketd sells all the same. */
 static void open_control(struct master *master)
 {
     char error[SETTINGS_ERROR_MAX], path[CONTROL_PATH_SIZE];
+    int result;
 
-    switch (
-        control_path_find(master->settings.control_socket, master->owner.place.location, path)) {
+    switch (control_path_find(&master->settings, master->owner.place.location, path)) {
     case TICKETD_DONE:
-        if (listener_open_control(&master->control, &master->settings, path, error) == 0)
-            master->heritage.control_listener = master->control.items[0].fd;
-        else
+        result = control_path_prepare(path);
+        if (result < 0) {
+            errno = -result;
+            log_warning("cannot make the folder of %s: %m; ticketctl cannot ask this server", path);
+        } else if (listener_open_control(&master->pools.control, &master->settings, path, error) !=
+                   0) {
             log_warning("%s; ticketctl cannot ask this server", error);
+        }
         break;
     case TICKETD_INVALID:
         log_warning("the path of the control socket is too long; CONTROL_SOCKET can name another; "
@@ -267,87 +221,37 @@ static void leave_master(void *context)
 
 /* In a new keeper or reader, which serve nobody: an address is closed when the master and the
  * workers have closed it, and not when the ledger's processes end. */
-static void leave_master_and_listeners(void *context)
+static void leave_in_ledger_child(void *context)
 {
     struct master *master = context;
 
     leave_master(master);
-    for (uint32_t i = 0; i < master->listeners.count; ++i)
-        close(master->listeners.items[i].fd);
-    for (uint32_t i = 0; i < master->control.count; ++i)
-        close(master->control.items[i].fd);
+    pools_leave(&master->pools);
 }
 
-static bool keeper_is_mended(void *context)
+/* In a new worker.  One that must ask for the stock over HTTP has no other way to it: not the
+ * memory, not the right to the ledger, nor the bells of who has them. */
+static void leave_in_worker(void *context, enum role role)
 {
     struct master *master = context;
-    struct stock *stock = &master->owner.stock;
 
-    return !place_is_reaped(stock, STOCK_PLACE_KEEPER) ||
-           place_repair(stock, STOCK_PLACE_KEEPER) == TICKETD_DONE;
-}
-
-static void on_keeper_start(void *context)
-{
-    place_give(&((struct master *)context)->owner.stock, STOCK_PLACE_KEEPER);
-}
-
-static void on_keeper_gone(void *context)
-{
-    struct stock *stock = &((struct master *)context)->owner.stock;
-
-    keeper_set_state(stock, KEEPER_ABSENT);
-    keeper_link_end_io(&stock->segment->keeper.io_since_ms);
-    keeper_link_stalled(stock, UINT32_MAX, 0); /* its successor does not know what it told */
-    place_reaped(stock, STOCK_PLACE_KEEPER);
-}
-
-static bool reader_is_mended(void *context)
-{
-    (void)context; /* it writes nothing that another would have to finish */
-    return true;
-}
-
-static void on_reader_start(void *context)
-{
-    (void)context;
-}
-
-static void on_reader_gone(void *context)
-{
-    struct stock *stock = &((struct master *)context)->owner.stock;
-
-    keeper_link_end_io(&stock->segment->keeper.reader_io_since_ms);
+    leave_master(master);
+    if (role_owns_stock(role) || !master->pools.deployment.owns_stock)
+        return;
+    stock_owner_close(&master->owner);
+    close(master->heritage.keeper_bell);
+    close(master->heritage.reader_bell);
 }
 
 static void set_up_children(struct master *master)
 {
-    struct segment_keeper *link = &master->owner.stock.segment->keeper;
-    struct single_options keeper = {
-        .name = "keeper",
-        .run = keeper_run,
-        .heritage = &master->heritage,
-        .in_child = leave_master_and_listeners,
-        .is_mended = keeper_is_mended,
-        .on_start = on_keeper_start,
-        .on_gone = on_keeper_gone,
-        .context = master,
-        .heartbeat = &link->heartbeat,
-        .io_since_ms = &link->io_since_ms,
-    };
-    struct single_options reader = keeper;
-
-    reader.name = "reader";
-    reader.run = reader_run;
-    reader.is_mended = reader_is_mended;
-    reader.on_start = on_reader_start;
-    reader.on_gone = on_reader_gone;
-    reader.heartbeat = &link->reader_heartbeat;
-    reader.io_since_ms = &link->reader_io_since_ms;
-    single_init(&master->keeper, &keeper);
-    single_init(&master->reader, &reader);
-    pool_init(&master->pool, worker_count(&master->settings), &master->scoreboard,
-              &master->heritage, leave_master, master);
+    pools_init(&master->pools, &(struct pools_options){.settings = &master->settings,
+                                                       .heritage = &master->heritage,
+                                                       .in_child = leave_in_worker,
+                                                       .context = master});
+    if (master->pools.deployment.owns_stock)
+        ledger_children_init(&master->ledger_children, &master->owner.stock, &master->heritage,
+                             leave_in_ledger_child, master);
 }
 
 static void set_up_heritage(struct master *master)
@@ -355,15 +259,12 @@ static void set_up_heritage(struct master *master)
     struct heritage *heritage = &master->heritage;
 
     heritage->settings = &master->settings;
-    heritage->role = ROLE_MONOLITH;
     heritage->scoreboard = master->scoreboard;
     heritage->stock = master->owner.stock;
     heritage->ledger = master->owner.place.ops;
     heritage->ledger_location = master->owner.place.location;
     heritage->ledger_hold = master->owner.hold;
     heritage->durable = master->owner.place.durable;
-    heritage->listeners = master->listener_fds;
-    heritage->listener_count = master->listeners.count;
     heritage->control_listener = -1;
     heritage->bells = master->bells;
     heritage->master_bell = master->bell;
@@ -397,8 +298,8 @@ static void count_reloads(struct master *master)
     uint64_t ended = atomic_load_explicit(&reloads->done, memory_order_relaxed) +
                      atomic_load_explicit(&reloads->refused, memory_order_relaxed);
 
-    if (!master->pool.rolling && master->reloads_taken_up > ended)
-        scoreboard_add(master->pool.roll_failed ? &reloads->refused : &reloads->done,
+    if (!master->pools.rolling && master->reloads_taken_up > ended)
+        scoreboard_add(master->pools.roll_failed ? &reloads->refused : &reloads->done,
                        master->reloads_taken_up - ended);
 }
 
@@ -417,14 +318,15 @@ static void reload(struct master *master)
     input.environment = environ; /* it may have moved since the start */
     if (settings_load(&fresh, &input, error) != 0 || !master_can_run(&fresh, error)) {
         log_error("reload refused, nothing is changed: %s", error);
-        if (!master->pool.rolling)
+        if (!master->pools.rolling)
             scoreboard_add(&reloads->refused, open_reloads(reloads));
         return;
     }
     settings_reload(&master->settings, &fresh, on_ignored, NULL);
+    pools_take_settings(&master->pools, &master->settings);
     set_up_log(&master->settings);
     log_info("reloading");
-    pool_roll(&master->pool);
+    pools_roll(&master->pools);
 }
 
 static void stop(struct master *master, const char *why)
@@ -436,19 +338,15 @@ static void stop(struct master *master, const char *why)
             return; /* one wish, told to the process and to its group */
         log_warning("%s again: not waiting any longer", why);
         master->hurried = true;
-        pool_kill(&master->pool);
-        single_kill(&master->keeper);
-        single_kill(&master->reader);
+        pools_kill(&master->pools);
+        ledger_children_kill(&master->ledger_children);
         return;
     }
     log_info("%s: stopping", why);
     master->ending = ENDING_STOP;
     rehearsal_cancel(&master->rehearsal);
-    /* First, so that new clients are refused rather than left waiting for nobody. */
-    listener_close(&master->listeners);
-    listener_close(&master->control);
     master->stopped_ms = now_ms;
-    pool_stop(&master->pool, now_ms);
+    pools_stop(&master->pools, true, now_ms);
 }
 
 static void begin_restart(struct master *master)
@@ -458,13 +356,13 @@ static void begin_restart(struct master *master)
     log_info("restarting in place");
     master->ending = ENDING_RESTART;
     master->stopped_ms = clock_monotonic_ms();
-    pool_stop(&master->pool, master->stopped_ms);
+    pools_stop(&master->pools, false, master->stopped_ms);
 }
 
 /* All workers are gone: become the new binary.  Returns only if that fails. */
 static void finish_restart(struct master *master)
 {
-    int result = listener_export(&master->listeners);
+    int result = pools_export(&master->pools);
 
     if (result == 0) {
         execv(master->binary, master->options->arguments);
@@ -472,11 +370,10 @@ static void finish_restart(struct master *master)
     }
     errno = -result;
     log_error("cannot restart in place: %m; going on as before");
-    listener_unexport(&master->listeners);
+    pools_unexport(&master->pools);
     master->ending = ENDING_NONE;
-    single_restart(&master->keeper);
-    single_restart(&master->reader);
-    pool_restart(&master->pool);
+    ledger_children_restart(&master->ledger_children);
+    pools_restart(&master->pools);
 }
 
 static void on_keeper_reaped(struct master *master, int status)
@@ -493,13 +390,13 @@ static void reap(struct master *master)
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        if (pool_reaped(&master->pool, pid, status, now_ms))
+        if (pools_reaped(&master->pools, pid, status, now_ms))
             continue;
-        if (single_reaped(&master->keeper, pid, status, now_ms)) {
+        if (single_reaped(&master->ledger_children.keeper, pid, status, now_ms)) {
             on_keeper_reaped(master, status);
             continue;
         }
-        if (single_reaped(&master->reader, pid, status, now_ms))
+        if (single_reaped(&master->ledger_children.reader, pid, status, now_ms))
             continue;
         if (rehearsal_reaped(&master->rehearsal, pid, status, &good) && good)
             begin_restart(master);
@@ -547,7 +444,7 @@ static void on_watch(struct master *master)
 
 static bool is_ready(const struct master *master)
 {
-    return pool_ready(&master->pool) && keeper_state(&master->owner.stock) == KEEPER_RUNNING;
+    return pools_ready(&master->pools) && ledger_children_ready(&master->ledger_children);
 }
 
 static void give_up(struct master *master, const char *why)
@@ -561,13 +458,29 @@ static void give_up(struct master *master, const char *why)
 static uint64_t tick_children(struct master *master, uint64_t now_ms)
 {
     uint32_t event, sequence;
-    uint64_t wake_ms = pool_repair(&master->pool) ? UINT64_MAX : now_ms + 1;
+    uint64_t wake_ms = pools_repair(&master->pools) ? UINT64_MAX : now_ms + 1;
 
-    if (keeper_stalled(&master->owner.stock, &event, &sequence))
-        pool_kill_holder(&master->pool, event, sequence);
-    wake_ms = clock_earlier(wake_ms, single_tick(&master->keeper, now_ms));
-    wake_ms = clock_earlier(wake_ms, single_tick(&master->reader, now_ms));
-    return clock_earlier(wake_ms, pool_tick(&master->pool, now_ms));
+    if (master->pools.deployment.owns_stock &&
+        keeper_stalled(&master->owner.stock, &event, &sequence))
+        pools_kill_holder(&master->pools, event, sequence);
+    wake_ms = clock_earlier(wake_ms, ledger_children_tick(&master->ledger_children, now_ms));
+    return clock_earlier(wake_ms, pools_tick(&master->pools, now_ms));
+}
+
+/* Gives up what cannot live. */
+static void judge_children(struct master *master)
+{
+    const struct pool *stillborn = pools_stillborn(&master->pools);
+    char why[64];
+
+    if (master->ending != ENDING_NONE)
+        return;
+    if (stillborn != NULL) {
+        (void)snprintf(why, sizeof(why), "%ss die before they serve", stillborn->worker);
+        give_up(master, why);
+    } else if (ledger_children_stillborn(&master->ledger_children)) {
+        give_up(master, "the keeper or the reader of the ledger dies before it serves");
+    }
 }
 
 static uint64_t tick(struct master *master, uint64_t now_ms)
@@ -582,12 +495,9 @@ static uint64_t tick(struct master *master, uint64_t now_ms)
     wake_ms = clock_earlier(wake_ms, rehearsal_tick(&master->rehearsal, now_ms));
     if (!master->told_ready && is_ready(master)) {
         master->told_ready = true;
-        log_info("ready: %" PRIu32 " workers serve", master->pool.worker_count);
+        log_info("ready: %" PRIu32 " workers serve", pools_worker_count(&master->pools));
     }
-    if (master->ending == ENDING_NONE && master->pool.stillborn)
-        give_up(master, "workers die before they serve");
-    if (master->ending == ENDING_NONE && (master->keeper.stillborn || master->reader.stillborn))
-        give_up(master, "the keeper or the reader of the ledger dies before it serves");
+    judge_children(master);
     return wake_ms;
 }
 
@@ -623,13 +533,10 @@ static bool end_children(struct master *master)
     uint64_t end_ms = master->stopped_ms + (uint64_t)master->settings.shutdown_timeout_ms;
     uint64_t most_ms = end_ms > now_ms + KEEPER_END_MS ? end_ms - now_ms : KEEPER_END_MS;
 
-    if (!pool_gone(&master->pool) || !pool_repair(&master->pool))
+    if (!pools_gone(&master->pools) || !pools_repair(&master->pools))
         return false;
-    if (!master->keeper.stopping) {
-        single_stop(&master->keeper, now_ms, most_ms);
-        single_stop(&master->reader, now_ms, most_ms);
-    }
-    return single_gone(&master->keeper) && single_gone(&master->reader);
+    ledger_children_stop(&master->ledger_children, now_ms, most_ms);
+    return ledger_children_gone(&master->ledger_children);
 }
 
 static void supervise(struct master *master)
@@ -654,21 +561,41 @@ static int set_up(struct master *master)
     master->binary[len] = '\0';
     if ((result = raise_descriptor_limit(&master->settings)) != 0)
         return result;
+    master->pools.deployment = deployment_of(&master->settings);
     if ((result = open_descriptors(master)) == 0)
         result =
-            scoreboard_create(&master->scoreboard, POOL_SLOTS(worker_count(&master->settings)));
+            scoreboard_create(&master->scoreboard, deployment_slots(&master->pools.deployment));
     if (result == 0)
         result = open_bells(master);
     if (result < 0)
         return cannot_start(result);
     /* before the ledger: clients wait in the kernel while an old tree lets go of it */
-    if ((result = open_listeners(master)) != 0 || (result = open_stock(master)) != 0)
+    if ((result = pools_listen(&master->pools, &master->settings)) != 0 ||
+        (result = open_stock(master)) != 0)
         return result;
     open_watch(master);
     set_up_heritage(master);
     open_control(master);
     set_up_children(master);
     return 0;
+}
+
+static void log_start(const struct master *master)
+{
+    const struct deployment *deployment = &master->pools.deployment;
+    char pools[128] = "";
+    size_t len = 0;
+
+    for (uint32_t i = 0; i < deployment->count; ++i) {
+        const struct deployment_pool *pool = &deployment->pools[i];
+        len += (size_t)snprintf(pools + len, sizeof(pools) - len, "%s%s with %s=%" PRIu32,
+                                i == 0 ? "" : " and ", role_name(pool->role),
+                                settings_row(pool->workers_row)->name, pool->workers);
+    }
+    log_info("ticketd " TICKETD_VERSION " runs as %s", pools);
+    for (uint32_t i = 0; i < deployment->count; ++i)
+        if (deployment->pools[i].role == ROLE_TICKET)
+            log_info("the vacancy pool is %s", master->pools.items[i].settings.vacancy_url);
 }
 
 int master_run(const struct master_options *options)
@@ -684,14 +611,13 @@ int master_run(const struct master_options *options)
     result = set_up(&master);
     if (result != 0)
         return result == TICKETD_INVALID ? EX_CONFIG : EXIT_FAILURE;
-    log_info("ticketd " TICKETD_VERSION " runs as %s with WORKERS=%" PRIu32,
-             role_name(ROLE_MONOLITH), master.pool.worker_count);
+    log_start(&master);
     supervise(&master);
     log_info("stopped");
     watch_close(&master.watch);
     scoreboard_destroy(&master.scoreboard);
-    stock_owner_close(&master.owner);
-    free(master.listener_fds);
+    if (master.pools.deployment.owns_stock)
+        stock_owner_close(&master.owner);
     free(master.bells);
     return master.exit_status;
 }

@@ -13,8 +13,9 @@ struct master_options {
     char *const *arguments; /* of this process, argv[0] first, ended by NULL; borrowed */
 };
 
-/* Whether this process may open as many files as these settings ask for.  false with one line in
- * `error`.  Looks only; for --check-config, the start and a reload. */
+/* Whether these settings fit together, name a ledger where one of the pools has one, and ask for no
+ * more files than this process may open.  false with one line in `error`.  Looks only; for
+ * --check-config, the start and a reload. */
 bool master_can_run(const struct settings *settings, char error[SETTINGS_ERROR_MAX]);
 
 /* Runs until told to stop.  Returns the exit status: 0 after a stop, else why it could not serve

@@ -18,15 +18,16 @@
 /* How often heartbeats are looked at. */
 #define POOL_WATCH_MS 1000
 
-void pool_init(struct pool *pool, uint32_t worker_count, struct scoreboard *scoreboard,
+void pool_init(struct pool *pool, uint32_t worker_count, uint32_t first_slot,
                const struct heritage *heritage, void (*in_child)(void *context), void *context)
 {
     assert(worker_count > 0 && worker_count <= POOL_WORKERS_MAX);
-    assert(scoreboard->slot_count <= POOL_SLOTS(POOL_WORKERS_MAX));
     *pool = (struct pool){
         .role = heritage->role,
+        .worker = role_worker(heritage->role),
         .worker_count = worker_count,
-        .scoreboard = scoreboard,
+        .first_slot = first_slot,
+        .board = scoreboard_part(&heritage->scoreboard, first_slot, POOL_SLOTS(worker_count)),
         .heritage = *heritage,
         .in_child = in_child,
         .context = context,
@@ -35,7 +36,7 @@ void pool_init(struct pool *pool, uint32_t worker_count, struct scoreboard *scor
 
 static struct child *find(struct pool *pool, enum child_state state, uint32_t index)
 {
-    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot)
+    for (uint32_t slot = 0; slot < pool->board.slot_count; ++slot)
         if (pool->children[slot].state == state && pool->children[slot].index == index)
             return &pool->children[slot];
     return NULL;
@@ -43,7 +44,13 @@ static struct child *find(struct pool *pool, enum child_state state, uint32_t in
 
 static struct scoreboard_slot *slot_of(const struct pool *pool, const struct child *child)
 {
-    return &pool->scoreboard->slots[child - pool->children];
+    return &pool->board.slots[child - pool->children];
+}
+
+/* The place in the stock of whoever has that slot of the pool's. */
+static uint32_t stock_place(const struct pool *pool, uint32_t slot)
+{
+    return STOCK_PLACE_OF(pool->first_slot + slot);
 }
 
 static bool is_serving(const struct pool *pool, const struct child *child)
@@ -56,7 +63,7 @@ static void run_child(struct pool *pool, uint32_t index, uint32_t slot)
     struct heritage heritage = pool->heritage;
 
     heritage.index = index;
-    heritage.slot = slot;
+    heritage.slot = pool->first_slot + slot;
     pool->in_child(pool->context);
     exit(worker_run(&heritage));
 }
@@ -69,11 +76,11 @@ static bool owns_stock(const struct pool *pool)
 /* Nobody runs in the slot any more; it is free when its place in the stock is repaired. */
 static void leave_slot(struct pool *pool, uint32_t slot)
 {
-    scoreboard_leave(pool->scoreboard, slot);
+    scoreboard_leave(&pool->board, slot);
     if (owns_stock(pool))
-        place_reaped(&pool->heritage.stock, STOCK_PLACE_OF(slot));
+        place_reaped(&pool->heritage.stock, stock_place(pool, slot));
     else
-        scoreboard_release(pool->scoreboard, slot);
+        scoreboard_release(&pool->board, slot);
 }
 
 bool pool_repair(struct pool *pool)
@@ -82,14 +89,14 @@ bool pool_repair(struct pool *pool)
 
     if (!owns_stock(pool))
         return true;
-    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot) {
-        if (!place_is_reaped(&pool->heritage.stock, STOCK_PLACE_OF(slot)))
+    for (uint32_t slot = 0; slot < pool->board.slot_count; ++slot) {
+        if (!place_is_reaped(&pool->heritage.stock, stock_place(pool, slot)))
             continue;
-        if (place_repair(&pool->heritage.stock, STOCK_PLACE_OF(slot)) != TICKETD_DONE) {
+        if (place_repair(&pool->heritage.stock, stock_place(pool, slot)) != TICKETD_DONE) {
             all = false;
             continue;
         }
-        scoreboard_release(pool->scoreboard, slot);
+        scoreboard_release(&pool->board, slot);
         (void)eventfd_write(pool->heritage.keeper_bell, 1);
     }
     return all;
@@ -102,16 +109,16 @@ static int start_child(struct pool *pool, enum child_state state, uint32_t index
     uint32_t slot;
     pid_t pid;
 
-    if (scoreboard_claim(pool->scoreboard, (uint32_t)pool->role, &slot) != TICKETD_DONE)
+    if (scoreboard_claim(&pool->board, (uint32_t)pool->role, &slot) != TICKETD_DONE)
         return TICKETD_BUSY;
     if (owns_stock(pool))
-        place_give(&pool->heritage.stock, STOCK_PLACE_OF(slot));
+        place_give(&pool->heritage.stock, stock_place(pool, slot));
     pid = fork();
     if (pid == 0)
         run_child(pool, index, slot);
     if (pid == -1) {
         int error = errno;
-        log_error("cannot fork worker %" PRIu32 ": %m", index);
+        log_error("cannot fork %s %" PRIu32 ": %m", pool->worker, index);
         leave_slot(pool, slot);
         return -error;
     }
@@ -121,7 +128,7 @@ static int start_child(struct pool *pool, enum child_state state, uint32_t index
         .index = index,
         .began_ms = now_ms,
     };
-    log_debug("worker %" PRIu32 " has pid %d", index, (int)pid);
+    log_debug("%s %" PRIu32 " has pid %d", pool->worker, index, (int)pid);
     return TICKETD_DONE;
 }
 
@@ -151,35 +158,34 @@ static void note_death(struct pool *pool, const struct child *child, uint64_t no
     if (!pool->ever_served && place->deaths >= POOL_STILLBORN_MAX)
         pool->stillborn = true;
     else if (delay_ms > 0)
-        log_info("worker %" PRIu32 " starts again in %" PRIu64 " ms", child->index, delay_ms);
+        log_info("%s %" PRIu32 " starts again in %" PRIu64 " ms", pool->worker, child->index,
+                 delay_ms);
 }
 
-static void log_death(const struct child *child, int status)
+static void log_death(const struct pool *pool, const struct child *child, int status)
 {
     if (WIFSIGNALED(status))
-        log_warning("worker %" PRIu32 " (pid %d) was killed by signal %d (%s)", child->index,
-                    (int)child->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
+        log_warning("%s %" PRIu32 " (pid %d) was killed by signal %d (%s)", pool->worker,
+                    child->index, (int)child->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
     else
-        log_warning("worker %" PRIu32 " (pid %d) exited with status %d", child->index,
+        log_warning("%s %" PRIu32 " (pid %d) exited with status %d", pool->worker, child->index,
                     (int)child->pid, WEXITSTATUS(status));
 }
 
 bool pool_reaped(struct pool *pool, pid_t pid, int status, uint64_t now_ms)
 {
-    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot) {
+    for (uint32_t slot = 0; slot < pool->board.slot_count; ++slot) {
         struct child *child = &pool->children[slot];
         bool expected = pool->stopping || child->state == CHILD_RETIRING;
         if (child->state == CHILD_NONE || child->pid != pid)
             continue;
         if (!expected || !WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)
-            log_death(child, status);
+            log_death(pool, child, status);
         if (child->state == CHILD_INCOMING && !pool->stopping) {
-            log_error("reload given up: the new worker %" PRIu32 " died; the old ones go on",
-                      child->index);
+            log_error("reload given up: the new %s %" PRIu32 " died; the old ones go on",
+                      pool->worker, child->index);
             pool->roll_failed = true;
-            pool->rolling = pool->roll_again; /* with a newer configuration, perhaps a good one */
-            pool->roll_again = false;
-            pool->roll_index = 0;
+            pool->rolling = false;
         }
         if (child->state == CHILD_CURRENT && !pool->stopping)
             note_death(pool, child, now_ms);
@@ -228,18 +234,10 @@ static void promote(struct pool *pool, struct child *incoming, uint64_t now_ms)
 /* Whether a worker that was told to drain may not have read that yet. */
 static bool is_retiring_deaf(const struct pool *pool)
 {
-    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot)
+    for (uint32_t slot = 0; slot < pool->board.slot_count; ++slot)
         if (pool->children[slot].state == CHILD_RETIRING && is_serving(pool, &pool->children[slot]))
             return true;
     return false;
-}
-
-static void finish_roll(struct pool *pool)
-{
-    log_info("reload done");
-    pool->roll_index = 0;
-    pool->rolling = pool->roll_again;
-    pool->roll_again = false;
 }
 
 /* Moves a reload on: at most one worker comes in at a time, and none before the last one that went
@@ -251,7 +249,7 @@ static uint64_t roll(struct pool *pool, uint64_t now_ms)
     if (!pool->rolling || is_retiring_deaf(pool))
         return UINT64_MAX;
     if (pool->roll_index == pool->worker_count) {
-        finish_roll(pool);
+        pool->rolling = false;
         return now_ms;
     }
     incoming = find(pool, CHILD_INCOMING, pool->roll_index);
@@ -292,7 +290,8 @@ static void watch_child(struct pool *pool, struct child *child, uint64_t slept_m
     fault = child->killed ? NULL : judge_child(pool, child, now_ms);
     if (fault == NULL)
         return;
-    log_error("worker %" PRIu32 " (pid %d) %s; killing it", child->index, (int)child->pid, fault);
+    log_error("%s %" PRIu32 " (pid %d) %s; killing it", pool->worker, child->index, (int)child->pid,
+              fault);
     kill_child(child);
 }
 
@@ -304,7 +303,7 @@ static uint64_t watch_children(struct pool *pool, uint64_t now_ms)
     if (pool->watched_ms == 0 || slept_ms > 2 * POOL_WATCH_MS)
         slept_ms = 0;
     pool->watched_ms = now_ms;
-    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot) {
+    for (uint32_t slot = 0; slot < pool->board.slot_count; ++slot) {
         struct child *child = &pool->children[slot];
         if (child->state == CHILD_NONE)
             continue;
@@ -331,38 +330,34 @@ void pool_kill_holder(struct pool *pool, uint32_t event, uint32_t sequence)
     struct child *child;
 
     if (!place_of_intent(&pool->heritage.stock, event, sequence, &place) ||
-        place < STOCK_PLACE_OF(0))
+        place < stock_place(pool, 0) || place >= stock_place(pool, pool->board.slot_count))
         return;
-    child = &pool->children[place - STOCK_PLACE_OF(0)];
+    child = &pool->children[place - stock_place(pool, 0)];
     if (child->state == CHILD_NONE || child->killed)
         return;
-    log_error("worker %" PRIu32 " (pid %d) holds up the journal; killing it", child->index,
-              (int)child->pid);
+    log_error("%s %" PRIu32 " (pid %d) holds up the journal; killing it", pool->worker,
+              child->index, (int)child->pid);
     kill_child(child);
 }
 
 void pool_roll(struct pool *pool)
 {
-    if (pool->rolling)
-        pool->roll_again = true;
-    else
-        pool->roll_index = 0;
+    assert(!pool->rolling);
+    pool->roll_index = 0;
     pool->roll_failed = false;
     pool->rolling = true;
 }
 
-void pool_stop(struct pool *pool, uint64_t now_ms)
+void pool_stop(struct pool *pool, uint64_t end_ms)
 {
-    uint64_t deadline_ms = now_ms + (uint64_t)pool->heritage.settings->shutdown_timeout_ms;
-
     pool->stopping = true;
-    pool->rolling = pool->roll_again = false;
-    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot) {
+    pool->rolling = false;
+    for (uint32_t slot = 0; slot < pool->board.slot_count; ++slot) {
         struct child *child = &pool->children[slot];
         if (child->state == CHILD_NONE)
             continue;
         child->kill_at_ms =
-            child->kill_at_ms == 0 ? deadline_ms : clock_earlier(child->kill_at_ms, deadline_ms);
+            child->kill_at_ms == 0 ? end_ms : clock_earlier(child->kill_at_ms, end_ms);
         (void)kill(child->pid, WORKER_SIGNAL_STOP);
     }
 }
@@ -376,7 +371,7 @@ void pool_restart(struct pool *pool)
 
 void pool_kill(struct pool *pool)
 {
-    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot)
+    for (uint32_t slot = 0; slot < pool->board.slot_count; ++slot)
         if (pool->children[slot].state != CHILD_NONE)
             kill_child(&pool->children[slot]);
 }
@@ -385,7 +380,7 @@ bool pool_ready(const struct pool *pool)
 {
     uint32_t serving = 0;
 
-    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot)
+    for (uint32_t slot = 0; slot < pool->board.slot_count; ++slot)
         if (pool->children[slot].state == CHILD_CURRENT && is_serving(pool, &pool->children[slot]))
             ++serving;
     return serving == pool->worker_count;
@@ -393,7 +388,7 @@ bool pool_ready(const struct pool *pool)
 
 bool pool_gone(const struct pool *pool)
 {
-    for (uint32_t slot = 0; slot < pool->scoreboard->slot_count; ++slot)
+    for (uint32_t slot = 0; slot < pool->board.slot_count; ++slot)
         if (pool->children[slot].state != CHILD_NONE)
             return false;
     return true;

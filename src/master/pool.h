@@ -65,13 +65,15 @@ struct place {
 struct pool {
     /* fixed after start */
     enum role role;
+    const char *worker; /* what one is called in logs */
     uint32_t worker_count;
-    struct scoreboard *scoreboard;
+    uint32_t first_slot;             /* of its own part of the scoreboard */
+    struct scoreboard board;         /* that part */
     struct heritage heritage;        /* a template: index and slot are filled in at each fork */
     void (*in_child)(void *context); /* lets the child drop what is the master's */
     void *context;
 
-    struct child children[POOL_SLOTS(POOL_WORKERS_MAX)]; /* by slot of the scoreboard */
+    struct child children[POOL_SLOTS(POOL_WORKERS_MAX)]; /* by slot of its part */
     struct place places[POOL_WORKERS_MAX];
     uint64_t watched_ms; /* when the children were last looked at */
     bool ever_served;
@@ -79,12 +81,12 @@ struct pool {
     bool stillborn;      /* the pool cannot live */
     bool rolling;        /* a reload is under way */
     bool roll_failed;    /* the last one was given up */
-    bool roll_again;     /* another one was asked for meanwhile */
     uint32_t roll_index; /* the place that is being rolled */
 };
 
-/* Starts nothing yet: pool_tick does.  `heritage` is copied. */
-void pool_init(struct pool *pool, uint32_t worker_count, struct scoreboard *scoreboard,
+/* Starts nothing yet: pool_tick does.  `heritage` is copied; the slots of its scoreboard from
+ * first_slot on, POOL_SLOTS(worker_count) of them, are this pool's alone. */
+void pool_init(struct pool *pool, uint32_t worker_count, uint32_t first_slot,
                const struct heritage *heritage, void (*in_child)(void *context), void *context);
 
 /* Does what is due: forks, promotes, rolls, kills.  Returns when it wants to be called again, on
@@ -101,11 +103,13 @@ bool pool_repair(struct pool *pool);
 /* Kills the worker that has taken the slot of that sequence and does not stamp it. */
 void pool_kill_holder(struct pool *pool, uint32_t event, uint32_t sequence);
 
-/* Replaces the workers one by one; the new one serves before the old one drains. */
+/* Replaces the workers one by one; the new one serves before the old one drains.  Not while it is
+ * rolling; `rolling` tells when it has ended, and `roll_failed` whether it was given up. */
 void pool_roll(struct pool *pool);
 
-/* Tells every worker to drain, and kills what is left after SHUTDOWN_TIMEOUT. */
-void pool_stop(struct pool *pool, uint64_t now_ms);
+/* Tells every worker to drain, and kills what is left at end_ms, on clock_monotonic_ms()'s scale.
+ */
+void pool_stop(struct pool *pool, uint64_t end_ms);
 
 /* Starts workers again after pool_stop, when pool_gone. */
 void pool_restart(struct pool *pool);

@@ -7,20 +7,28 @@
 
 #include "ticketd/error.h"
 
+/* What the memory begins with. */
+struct head {
+    struct scoreboard_reloads reloads;
+    alignas(SCOREBOARD_CACHE_LINE) _Atomic uint64_t stop_ends_ms;
+};
+
 static size_t size_of(uint32_t slot_count)
 {
-    return sizeof(struct scoreboard_reloads) + (size_t)slot_count * sizeof(struct scoreboard_slot);
+    return sizeof(struct head) + (size_t)slot_count * sizeof(struct scoreboard_slot);
 }
 
 int scoreboard_create(struct scoreboard *ret_board, uint32_t slot_count)
 {
-    struct scoreboard_reloads *board =
+    struct head *head =
         mmap(NULL, size_of(slot_count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    if (board == MAP_FAILED)
+    if (head == MAP_FAILED)
         return -errno;
-    *ret_board = (struct scoreboard){
-        .reloads = board, .slots = (struct scoreboard_slot *)(board + 1), .slot_count = slot_count};
+    *ret_board = (struct scoreboard){.reloads = &head->reloads,
+                                     .stop_ends_ms = &head->stop_ends_ms,
+                                     .slots = (struct scoreboard_slot *)(head + 1),
+                                     .slot_count = slot_count};
     return 0;
 }
 

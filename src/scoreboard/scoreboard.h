@@ -68,6 +68,9 @@ struct scoreboard_reloads {
 
 struct scoreboard {
     struct scoreboard_reloads *reloads;
+    /* when the master ends the workers that it has told to stop, on clock_monotonic_ms()'s scale;
+     * 0: it has told none */
+    _Atomic uint64_t *stop_ends_ms;
     struct scoreboard_slot *slots;
     uint32_t slot_count;
 };
@@ -84,6 +87,19 @@ int scoreboard_create(struct scoreboard *ret_board, uint32_t slot_count);
 
 /* Unmaps it; accepts a zeroed or an already destroyed one. */
 void scoreboard_destroy(struct scoreboard *board);
+
+/* The slots from `first` on, `count` of them, as a board of their own: a pool's.  Not for
+ * scoreboard_destroy. */
+static inline struct scoreboard scoreboard_part(const struct scoreboard *board, uint32_t first,
+                                                uint32_t count)
+{
+    struct scoreboard part = *board;
+
+    assert(first + count <= board->slot_count);
+    part.slots = board->slots + first;
+    part.slot_count = count;
+    return part;
+}
 
 /* Finds a free slot, clears it and marks it STARTING for that pool.  Master only.
  * 0 or TICKETD_BUSY. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "client/vacancy_local.h"
+#include "client/vacancy_remote.h"
 #include "http/server.h"
 #include "route/route.h"
 #include "util/clock.h"
@@ -26,9 +27,11 @@ static_assert(WORKER_LISTENERS_MAX <= HTTP_LISTENERS_MAX, "the server has room f
 struct worker {
     const struct heritage *heritage;
     struct scoreboard_slot *slot;
+    struct vacancy_client *vacancy; /* one of these two */
+    struct vacancy_remote *remote;  /* of a ticket worker; NULL: it has the stock */
+    struct vacancy_local local;
     struct stock stock;
-    struct vacancy_local vacancy;
-    struct http_timer deadline_timer; /* of calls that wait */
+    struct http_timer deadline_timer; /* of the local one's calls that wait */
     uint64_t deadline_ms;             /* that it is set to; UINT64_MAX: none */
     struct http_server server;
     struct router router;
@@ -42,11 +45,25 @@ static void tell_master(const struct worker *worker, enum scoreboard_state state
     heritage_ring_master(worker->heritage);
 }
 
+/* How long it may take to end: SHUTDOWN_TIMEOUT, or what the pools that ended before have left of
+ * it. */
+static uint64_t time_to_end_ms(const struct worker *worker, bool stop)
+{
+    uint64_t most_ms = (uint64_t)worker->heritage->settings->shutdown_timeout_ms;
+    /* relaxed: the master stored it before the signal */
+    uint64_t ends_ms =
+        atomic_load_explicit(worker->heritage->scoreboard.stop_ends_ms, memory_order_relaxed);
+    uint64_t now_ms = clock_monotonic_ms();
+
+    if (!stop || ends_ms == 0)
+        return most_ms;
+    return ends_ms > now_ms ? clock_earlier(most_ms, ends_ms - now_ms) : 0;
+}
+
 static void drain(struct worker *worker, bool stop)
 {
-    const struct settings *settings = worker->heritage->settings;
-    uint64_t deadline_ms = (uint64_t)settings->shutdown_timeout_ms;
-    uint64_t idle_ms = stop ? (uint64_t)settings->drain_idle_ms : deadline_ms;
+    uint64_t deadline_ms = time_to_end_ms(worker, stop);
+    uint64_t idle_ms = stop ? (uint64_t)worker->heritage->settings->drain_idle_ms : deadline_ms;
 
     deadline_ms =
         deadline_ms > 2 * DRAIN_MARGIN_MS ? deadline_ms - DRAIN_MARGIN_MS : deadline_ms / 2;
@@ -88,7 +105,7 @@ static int open_signals(struct worker *worker)
 
 static void on_bell(void *context)
 {
-    (void)vacancy_local_deliver(&((struct worker *)context)->vacancy);
+    (void)vacancy_local_deliver(&((struct worker *)context)->local);
 }
 
 static void on_deadline(void *context)
@@ -96,13 +113,13 @@ static void on_deadline(void *context)
     struct worker *worker = context;
 
     worker->deadline_ms = UINT64_MAX; /* watch_deadlines sets it anew */
-    (void)vacancy_local_expire(&worker->vacancy, clock_monotonic_ms());
+    (void)vacancy_local_expire(&worker->local, clock_monotonic_ms());
 }
 
 /* Sets the timer to the earliest deadline; as they come in order, that is seldom needed. */
 static void watch_deadlines(struct worker *worker)
 {
-    uint64_t deadline_ms = vacancy_local_deadline(&worker->vacancy);
+    uint64_t deadline_ms = vacancy_local_deadline(&worker->local);
     uint64_t now_ms;
 
     if (deadline_ms >= worker->deadline_ms)
@@ -113,11 +130,13 @@ static void watch_deadlines(struct worker *worker)
     worker->deadline_ms = deadline_ms;
 }
 
-static int open_vacancy(struct worker *worker, const struct heritage *heritage)
+static int open_local(struct worker *worker)
 {
-    assert(heritage->stock.segment != NULL && "a ticket worker needs a remote client");
+    const struct heritage *heritage = worker->heritage;
+
     worker->stock = heritage->stock;
-    return vacancy_local_init(&worker->vacancy,
+    worker->vacancy = &worker->local.client;
+    return vacancy_local_init(&worker->local,
                               &(struct vacancy_local_options){
                                   .stock = &worker->stock,
                                   .place = STOCK_PLACE_OF(heritage->slot),
@@ -129,6 +148,30 @@ static int open_vacancy(struct worker *worker, const struct heritage *heritage)
                               });
 }
 
+static int open_vacancy(struct worker *worker)
+{
+    const struct heritage *heritage = worker->heritage;
+
+    assert((heritage->stock.segment != NULL) == role_owns_stock(heritage->role));
+    if (role_owns_stock(heritage->role))
+        return open_local(worker);
+    worker->remote = vacancy_remote_new(heritage->settings);
+    if (worker->remote == NULL)
+        return -ENOMEM;
+    worker->vacancy = vacancy_remote_client(worker->remote);
+    return 0;
+}
+
+/* What of the vacancy client needs the loop. */
+static int start_vacancy(struct worker *worker)
+{
+    h2o_context_t *context = &worker->server.context;
+
+    if (worker->remote != NULL)
+        return vacancy_remote_start(worker->remote, context);
+    return http_timer_init(&worker->deadline_timer, context->loop, on_deadline, worker);
+}
+
 static int set_up(struct worker *worker, const struct heritage *heritage)
 {
     struct http_server_options options = {
@@ -137,7 +180,7 @@ static int set_up(struct worker *worker, const struct heritage *heritage)
         .slot = heritage->slot,
         .pool = (uint32_t)heritage->role,
         .bells = heritage->bells,
-        .on_bell = on_bell,
+        .on_bell = role_owns_stock(heritage->role) ? on_bell : NULL,
         .context = worker,
         .listeners = heritage->listeners,
         .listener_count = heritage->listener_count,
@@ -149,38 +192,41 @@ static int set_up(struct worker *worker, const struct heritage *heritage)
     worker->slot = &heritage->scoreboard.slots[heritage->slot];
     worker->deadline_ms = UINT64_MAX;
     log_count_drops_in(&worker->slot->count.log_dropped);
-    if ((result = json_init()) < 0 || (result = open_vacancy(worker, heritage)) < 0 ||
+    if ((result = json_init()) < 0 || (result = open_vacancy(worker)) < 0 ||
         (result = http_server_init(&worker->server, &options)) < 0)
         return result;
     control_source_init(&worker->control, heritage);
-    router_init(&worker->router, &worker->server, heritage->role, &worker->vacancy.client,
+    router_init(&worker->router, &worker->server, heritage->role, worker->vacancy,
                 &worker->control);
-    if ((result = http_server_start(&worker->server, &options)) < 0)
+    if ((result = http_server_start(&worker->server, &options)) < 0 ||
+        (result = start_vacancy(worker)) < 0)
         return result;
-    result =
-        http_timer_init(&worker->deadline_timer, worker->server.context.loop, on_deadline, worker);
-    return result < 0 ? result : open_signals(worker);
+    return open_signals(worker);
 }
 
-/* One turn of the loop.  Everything is delivered inside libh2o's callbacks: an answer that is sent
- * outside of them costs two more system calls, since the loop registers its socket for writing
- * before it finds that nothing is left to write.  So this worker rings its own bell for what has
- * come since it last looked. */
+/* Waits for what comes, and serves it.  With a stock everything is delivered inside libh2o's
+ * callbacks: an answer that is sent outside of them costs two more system calls, since the loop
+ * registers its socket for writing before it finds that nothing is left to write.  So this worker
+ * rings its own bell for what has come since it last looked. */
 static void turn(struct worker *worker)
 {
     h2o_loop_t *loop = worker->server.context.loop;
 
     scoreboard_add(&worker->slot->heartbeat, 1);
-    watch_deadlines(worker);
     /* -1, here and below, is EINTR (a debugger, SIGCONT): the loop goes on */
-    if (vacancy_local_gathers(&worker->vacancy)) {
+    if (worker->remote != NULL) {
+        (void)h2o_evloop_run(loop, INT32_MAX);
+        return;
+    }
+    watch_deadlines(worker);
+    if (vacancy_local_gathers(&worker->local)) {
         (void)h2o_evloop_run(loop, 0);
         return;
     }
-    if (!vacancy_local_sleep(&worker->vacancy))
+    if (!vacancy_local_sleep(&worker->local))
         (void)eventfd_write(worker->heritage->bells[worker->heritage->slot], 1);
     (void)h2o_evloop_run(loop, INT32_MAX);
-    vacancy_local_awake(&worker->vacancy);
+    vacancy_local_awake(&worker->local);
 }
 
 int worker_run(const struct heritage *heritage)
@@ -191,7 +237,7 @@ int worker_run(const struct heritage *heritage)
     if (!heritage_bind(heritage))
         return EXIT_FAILURE;
     setproctitle("worker %u (%s)", heritage->index, role_name(heritage->role));
-    log_set_role("worker", (int)heritage->index);
+    log_set_role(role_worker(heritage->role), (int)heritage->index);
     result = set_up(&worker, heritage);
     if (result < 0) {
         errno = -result;
