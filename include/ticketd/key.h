@@ -6,6 +6,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Longest key in characters, as a client means it (decoded). */
+#define KEY_TEXT_MAX 255
+
 /* Keys that begin so are ticketd's own: a ticket worker makes one for each purchase that came
  * without, so that its retries sell once.  They are remembered for KEY_TRANSIENT_TTL_S only, which
  * is longer than any of its calls may take, and do not count against IDEMPOTENCY_KEYS_MAX. */

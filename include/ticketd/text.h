@@ -20,4 +20,13 @@ static inline bool text_equal(struct text a, struct text b)
     return a.len == b.len && (a.len == 0 || memcmp(a.base, b.base, a.len) == 0);
 }
 
+/* Visible ASCII only, and no space: what keys and ids of clients are made of. */
+static inline bool text_is_visible(struct text text)
+{
+    for (size_t i = 0; i < text.len; ++i)
+        if (text.base[i] < '!' || text.base[i] > '~')
+            return false;
+    return true;
+}
+
 #endif

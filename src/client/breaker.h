@@ -40,6 +40,9 @@ void breaker_init(struct breaker *breaker, uint32_t failures_max, uint32_t open_
  * into HALF_OPEN when its time has come. */
 bool breaker_admit(struct breaker *breaker, uint64_t now_ms);
 
+/* What breaker_admit would say, changing nothing. */
+bool breaker_would_admit(const struct breaker *breaker, uint64_t now_ms);
+
 /* How an admitted call ended; `abandoned`: it says nothing about the peer.  Return true when the
  * state changed, so that the caller can log it. */
 bool breaker_succeeded(struct breaker *breaker);

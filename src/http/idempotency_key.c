@@ -33,10 +33,7 @@ static const char *judge_bare(struct text value)
 {
     if (value.len > IDEMPOTENCY_KEY_MAX)
         return TOO_LONG;
-    for (size_t at = 0; at < value.len; ++at)
-        if (!is_visible(value.base[at]))
-            return INVISIBLE;
-    return NULL;
+    return text_is_visible(value) ? NULL : INVISIBLE;
 }
 
 /* What follows the closing quote, if anything does. */

@@ -4,10 +4,11 @@
 #ifndef TICKETD_HTTP_IDEMPOTENCY_KEY_H
 #define TICKETD_HTTP_IDEMPOTENCY_KEY_H
 
+#include "ticketd/key.h"
 #include "ticketd/text.h"
 
 /* Longest key in characters, decoded. */
-#define IDEMPOTENCY_KEY_MAX 255
+#define IDEMPOTENCY_KEY_MAX KEY_TEXT_MAX
 
 /* Decodes a header's value: "quoted", in which only \" and \\ are escapes, or bare, in which
  * nothing has a meaning.  Both forms of one key decode to the same characters: 1 …

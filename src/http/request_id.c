@@ -29,10 +29,5 @@ void request_id_make(struct request_id_source *source, char ret_id[REQUEST_ID_MA
 
 bool request_id_is_sane(struct text id)
 {
-    if (id.len == 0 || id.len > REQUEST_ID_MAX)
-        return false;
-    for (size_t i = 0; i < id.len; ++i)
-        if (id.base[i] < '!' || id.base[i] > '~')
-            return false;
-    return true;
+    return id.len > 0 && id.len <= REQUEST_ID_MAX && text_is_visible(id);
 }

@@ -40,3 +40,10 @@ void http_timer_set(struct http_timer *timer, uint32_t first_ms, uint32_t every_
     /* cannot fail: the descriptor is ours and the times are in range */
     (void)timerfd_settime(h2o_socket_get_fd(timer->sock), 0, &times, NULL);
 }
+
+void http_timer_deinit(struct http_timer *timer)
+{
+    if (timer->sock != NULL)
+        h2o_socket_close(timer->sock);
+    timer->sock = NULL;
+}

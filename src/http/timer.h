@@ -13,11 +13,14 @@ struct http_timer {
     void *context;
 };
 
-/* Joins the loop, not set yet.  `timer` stays in place as long as the loop.  0 or -errno. */
+/* Joins the loop, not set yet.  `timer` stays in place until it leaves.  0 or -errno. */
 int http_timer_init(struct http_timer *timer, h2o_loop_t *loop, void (*on_time)(void *context),
                     void *context);
 
 /* Fires in first_ms and then every every_ms; every_ms 0: once; first_ms 0: not at all. */
 void http_timer_set(struct http_timer *timer, uint32_t first_ms, uint32_t every_ms);
+
+/* Leaves the loop; on_time never runs again.  Accepts one that was zeroed and never joined. */
+void http_timer_deinit(struct http_timer *timer);
 
 #endif

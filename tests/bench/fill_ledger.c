@@ -21,7 +21,7 @@
 #define US_PER_S     INT64_C(1000000)
 #define LEDGER_STOCK STOCK_QUANTITY_MAX
 #define SPAN_S_MAX   31536000 /* a year */
-#define KEY_TEXT_MAX 32
+#define KEY_TEXT_SIZE 32
 #define SALES_MAX    1000000000
 
 struct filling {
@@ -53,7 +53,7 @@ static int64_t now_us(void)
 
 static void make_sale(struct filling *filling, uint64_t sequence, struct ledger_entry *ret_sale)
 {
-    char key[KEY_TEXT_MAX];
+    char key[KEY_TEXT_SIZE];
     int len = snprintf(key, sizeof(key), "bench-%" PRIu64, sequence);
 
     *ret_sale = (struct ledger_entry){
