@@ -35,12 +35,12 @@ void parked_deinit(struct parked_table *table)
 }
 
 /* Multiply-shift, as in stock/keys.c: the key is a hash already, only its chain must not be chosen.
- */
+ * Its later half: the first bytes of all transient keys are the same. */
 static struct parked_list *chain_of(const struct parked_table *table, const struct ledger_key *key)
 {
     uint64_t half;
 
-    memcpy(&half, key->bytes, sizeof(half));
+    memcpy(&half, key->bytes + sizeof(half), sizeof(half));
     return &table->chains[half * table->seed >> (64 - table->chain_bits)];
 }
 

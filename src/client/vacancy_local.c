@@ -201,7 +201,7 @@ static void judge(struct vacancy_local *local, struct parked *cell)
     leader = parked_leader(&local->parked, cell->event, &cell->key);
     if (leader != NULL)
         parked_follow(cell, leader);
-    else if (keys_are_full(local->options.stock))
+    else if (keys_are_full(local->options.stock, &cell->key))
         end_with(local, cell, TICKETD_BUSY);
     else
         sell(local, cell);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define US_PER_S INT64_C(1000000)
+
 enum {
     FIRST_ROOM = 1024,
 };
@@ -35,21 +37,23 @@ void audit_keys_free(struct audit_keys *keys)
     keys->halves = NULL;
 }
 
+/* The later one: the other begins with the key's kind. */
 static uint64_t half_of(const struct ledger_key *key)
 {
     uint64_t half;
 
-    memcpy(&half, key->bytes, sizeof(half));
+    memcpy(&half, key->bytes + sizeof(half), sizeof(half));
     return half;
 }
 
-/* The other half chooses the slice: the keys of a slice still have all of the first one. */
+/* What is between the kind and that half chooses the slice: the keys of a slice still have all of
+ * the half. */
 static uint64_t slice_of(const struct ledger_key *key, uint64_t slices)
 {
-    uint64_t half;
+    uint32_t quarter;
 
-    memcpy(&half, key->bytes + sizeof(half), sizeof(half));
-    return half % slices;
+    memcpy(&quarter, key->bytes + KEY_KIND_BYTES, sizeof(quarter));
+    return quarter % slices;
 }
 
 static bool is_keyed_sale(const struct ledger_entry *entry)
@@ -153,7 +157,7 @@ static void judge_pair(const struct audit_keys_judge *judge, const struct suspec
                        ledger_key_clock_age_us(judge->clock, second->time_us);
     char is[AUDIT_TEXT_MAX];
 
-    if (apart_us >= judge->ttl_us)
+    if (apart_us >= ledger_key_ttl_s(&first->key, judge->ttl_s) * US_PER_S)
         return; /* forgotten in between, as is its right */
     (void)snprintf(is, sizeof(is), "that of the sale %" PRIu64, first->sequence);
     audit_tell(judge->sink, judge->told->id, second->sequence, "key", is, "sold once");

@@ -1,6 +1,6 @@
 /* Finds idempotency keys that were sold twice within one event while they had to be remembered.
  *
- * Memory is bounded: a keyed sale costs 8 bytes, the first half of its key, which a hash made
+ * Memory is bounded: a keyed sale costs 8 bytes, the later half of its key, which a hash made
  * random.  Sorted, equal halves stand side by side; only these few entries are looked at once more,
  * whole.  Sales beyond AUDIT_KEYS_A_PASS (64 MiB) are taken in several passes, each over the keys
  * of one slice, so that a pass costs a walk over the event's entries and never more memory.
@@ -42,7 +42,7 @@ int audit_keys_entry(struct audit_keys *keys, const struct ledger_entry *entry);
 struct audit_keys_judge {
     const struct ledger_event *told; /* its entries before next_sequence are walked again */
     const struct ledger_key_clock *clock;
-    int64_t ttl_us; /* how long a key is remembered at least */
+    int64_t ttl_s; /* IDEMPOTENCY_TTL_SECONDS; transient keys have their own (ticketd/key.h) */
     const struct ledger_ops *ops;
     struct ledger *ledger;
     struct audit_sink *sink;

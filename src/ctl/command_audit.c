@@ -10,8 +10,6 @@
 #include "ctl/output.h"
 #include "ledger/key_clock.h"
 
-#define US_PER_S INT64_C(1000000)
-
 struct auditing {
     const struct ctl *ctl;
     struct ledger *ledger;
@@ -116,7 +114,7 @@ static int walk_event(struct auditing *auditing, const struct ledger_event *told
     const struct audit_keys_judge judge = {
         .told = told,
         .clock = auditing->clock,
-        .ttl_us = auditing->ctl->settings.idempotency_ttl_s * US_PER_S,
+        .ttl_s = auditing->ctl->settings.idempotency_ttl_s,
         .ops = ops,
         .ledger = auditing->ledger,
         .sink = &auditing->sink,

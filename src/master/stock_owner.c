@@ -84,7 +84,8 @@ static int load_events(struct loading *loading)
 static int on_key(void *context, const struct ledger_keyed_sale *sale)
 {
     struct loading *loading = context;
-    int64_t age_s = ledger_key_clock_age_us(loading->clock, sale->time_us) / US_PER_S;
+    struct stock *stock = &loading->owner->stock;
+    int64_t age_us = ledger_key_clock_age_us(loading->clock, sale->time_us);
     struct key_sale key = {
         .key = sale->key,
         .event = sale->event,
@@ -94,9 +95,14 @@ static int on_key(void *context, const struct ledger_keyed_sale *sale)
         .available = sale->available,
     };
 
+    if (age_us > ledger_key_ttl_s(&sale->key, loading->settings->idempotency_ttl_s) * US_PER_S)
+        return 0;
+    /* No start fails for keys that are soon forgotten anyway: the youngest of them are kept. */
+    if (ledger_key_is_transient(&sale->key) && keys_are_full(stock, &sale->key))
+        keys_forget_oldest(stock, SEGMENT_KEYS_TRANSIENT);
     /* Sales that were on their way when the keys were full may have gone beyond the setting, by as
      * many as the index has spare: the next start must not fail for them. */
-    if (keys_put(&loading->owner->stock, &key, (uint32_t)age_s) == TICKETD_DONE)
+    if (keys_put(stock, &key, (uint32_t)(age_us / US_PER_S)) == TICKETD_DONE)
         return 0;
     (void)snprintf(loading->error, SETTINGS_ERROR_MAX,
                    "IDEMPOTENCY_KEYS_MAX: %" PRId64
@@ -108,7 +114,9 @@ static int on_key(void *context, const struct ledger_keyed_sale *sale)
 static int load_keys(struct loading *loading)
 {
     const struct ledger_ops *ops = loading->owner->place.ops;
-    int64_t ttl_us = loading->settings->idempotency_ttl_s * US_PER_S;
+    int64_t client_ttl_s = loading->settings->idempotency_ttl_s;
+    int64_t ttl_us =
+        (client_ttl_s > KEY_TRANSIENT_TTL_S ? client_ttl_s : KEY_TRANSIENT_TTL_S) * US_PER_S;
     int result;
 
     loading->clock = malloc(sizeof(*loading->clock));
@@ -119,7 +127,7 @@ static int load_keys(struct loading *loading)
         result = ops->each_key(loading->ledger, ledger_key_clock_since(loading->clock, ttl_us),
                                on_key, loading);
     free(loading->clock);
-    loading->owner->keys = keys_count(&loading->owner->stock);
+    loading->owner->keys = keys_count(&loading->owner->stock, SEGMENT_KEYS_OF_CLIENTS);
     return result;
 }
 

@@ -14,7 +14,7 @@ struct stock_owner {
     struct ledger_place place;
     int hold; /* the right to the ledger; -1: none */
     struct stock stock;
-    uint64_t keys; /* brought back from the ledger */
+    uint64_t keys; /* of clients, brought back from the ledger */
 };
 
 /* Whether LEDGER_URL names a ledger; opens nothing.  0, or TICKETD_INVALID or -errno with one line

@@ -16,14 +16,17 @@
 #define EVENT_SHIFT   48
 #define BUCKETS_MIN   10
 
-static struct segment_keys *keys_of(const struct stock *stock)
+/* The index in which a key belongs. */
+static struct segment_keys *keys_of(const struct stock *stock, const struct ledger_key *key)
 {
-    return &stock->segment->keys;
+    return &stock->segment->keys[ledger_key_is_transient(key) ? SEGMENT_KEYS_TRANSIENT
+                                                              : SEGMENT_KEYS_OF_CLIENTS];
 }
 
-static struct segment_key *slot_at(const struct stock *stock, uint32_t index)
+static struct segment_key *slot_at(const struct stock *stock, const struct segment_keys *keys,
+                                   uint32_t index)
 {
-    return (struct segment_key *)((char *)stock->segment + stock->segment->keys_at) + index;
+    return (struct segment_key *)((char *)stock->segment + keys->slots_at) + index;
 }
 
 void keys_plan(struct segment_keys *ret_keys, uint64_t keys_max, uint64_t spare)
@@ -47,13 +50,15 @@ uint64_t keys_slots_size(const struct segment_keys *keys)
 
 int keys_open(struct stock *stock)
 {
-    uint64_t seed[2];
+    uint64_t seeds[SEGMENT_KEY_KINDS][2];
 
-    if (getrandom(seed, sizeof(seed), 0) != sizeof(seed))
+    if (getrandom(seeds, sizeof(seeds), 0) != sizeof(seeds))
         return -errno;
-    /* odd: a multiplication loses no bit */
-    keys_of(stock)->seed[0] = seed[0] | 1;
-    keys_of(stock)->seed[1] = seed[1] | 1;
+    for (int kind = 0; kind < SEGMENT_KEY_KINDS; ++kind) {
+        /* odd: a multiplication loses no bit */
+        stock->segment->keys[kind].seed[0] = seeds[kind][0] | 1;
+        stock->segment->keys[kind].seed[1] = seeds[kind][1] | 1;
+    }
     return 0;
 }
 
@@ -86,20 +91,20 @@ static uint32_t next_of(const struct segment_key *slot)
 /* Multiply-shift over both halves (M. Dietzfelbinger et al., "A reliable randomized algorithm for
  * the closest-pair problem", 1997); the key is a hash already, only its bucket must not be chosen.
  */
-static _Atomic uint32_t *bucket_of(const struct stock *stock, uint64_t low, uint64_t high,
-                                   uint32_t event)
+static _Atomic uint32_t *bucket_of(const struct stock *stock, const struct segment_keys *keys,
+                                   uint64_t low, uint64_t high, uint32_t event)
 {
-    const struct segment_keys *keys = keys_of(stock);
     uint64_t mixed = (low ^ event) * keys->seed[0] + high * keys->seed[1];
 
     mixed = (mixed ^ mixed >> 32) * keys->seed[0];
-    return (_Atomic uint32_t *)((char *)stock->segment + stock->segment->buckets_at) +
+    return (_Atomic uint32_t *)((char *)stock->segment + keys->buckets_at) +
            (mixed >> (64 - keys->bucket_bits));
 }
 
-static _Atomic uint32_t *bucket_of_slot(const struct stock *stock, const struct segment_key *slot)
+static _Atomic uint32_t *bucket_of_slot(const struct stock *stock, const struct segment_keys *keys,
+                                        const struct segment_key *slot)
 {
-    return bucket_of(stock, get(slot, SEGMENT_KEY_LOW), get(slot, SEGMENT_KEY_HIGH),
+    return bucket_of(stock, keys, get(slot, SEGMENT_KEY_LOW), get(slot, SEGMENT_KEY_HIGH),
                      (uint32_t)(get(slot, SEGMENT_KEY_WHERE) >> EVENT_SHIFT));
 }
 
@@ -117,11 +122,11 @@ static void fill(struct segment_key *slot, const struct key_sale *sale)
 
 int keys_put(struct stock *stock, const struct key_sale *sale, uint32_t age_s)
 {
-    struct segment_keys *keys = keys_of(stock);
+    struct segment_keys *keys = keys_of(stock, &sale->key);
     /* relaxed: only this process writes both */
     uint64_t head = atomic_load_explicit(&keys->head, memory_order_relaxed);
     uint32_t index = (uint32_t)(head % keys->slot_count);
-    struct segment_key *slot = slot_at(stock, index);
+    struct segment_key *slot = slot_at(stock, keys, index);
     _Atomic uint32_t *bucket;
 
     if (head - atomic_load_explicit(&keys->tail, memory_order_relaxed) >= keys->slot_count)
@@ -130,7 +135,7 @@ int keys_put(struct stock *stock, const struct key_sale *sale, uint32_t age_s)
      * key. */
     atomic_thread_fence(memory_order_release);
     fill(slot, sale);
-    bucket = bucket_of_slot(stock, slot);
+    bucket = bucket_of_slot(stock, keys, slot);
     set(slot, SEGMENT_KEY_LINK,
         segment_word(now_s() - age_s, atomic_load_explicit(bucket, memory_order_relaxed)));
     /* release: who finds the key sees all of it */
@@ -139,24 +144,29 @@ int keys_put(struct stock *stock, const struct key_sale *sale, uint32_t age_s)
     return TICKETD_DONE;
 }
 
-void keys_recover(struct stock *stock)
+static void recover(struct stock *stock, struct segment_keys *keys)
 {
-    struct segment_keys *keys = keys_of(stock);
     uint64_t head = atomic_load_explicit(&keys->head, memory_order_relaxed);
     uint64_t tail = atomic_load_explicit(&keys->tail, memory_order_relaxed);
     uint32_t index = (uint32_t)(head % keys->slot_count);
 
     /* Linked and not counted: its bucket names it first. */
     if (head - tail < keys->slot_count &&
-        atomic_load_explicit(bucket_of_slot(stock, slot_at(stock, index)), memory_order_relaxed) ==
-            index + 1)
+        atomic_load_explicit(bucket_of_slot(stock, keys, slot_at(stock, keys, index)),
+                             memory_order_relaxed) == index + 1)
         atomic_store_explicit(&keys->head, head + 1, memory_order_release);
 }
 
-/* Takes the oldest key of all out of its bucket, whose last one it is. */
-static void unlink_oldest(struct stock *stock, uint32_t index)
+void keys_recover(struct stock *stock)
 {
-    _Atomic uint32_t *bucket = bucket_of_slot(stock, slot_at(stock, index));
+    for (int kind = 0; kind < SEGMENT_KEY_KINDS; ++kind)
+        recover(stock, &stock->segment->keys[kind]);
+}
+
+/* Takes the oldest key of all out of its bucket, whose last one it is. */
+static void unlink_oldest(struct stock *stock, const struct segment_keys *keys, uint32_t index)
+{
+    _Atomic uint32_t *bucket = bucket_of_slot(stock, keys, slot_at(stock, keys, index));
     uint32_t at = atomic_load_explicit(bucket, memory_order_relaxed);
     struct segment_key *slot;
 
@@ -164,31 +174,62 @@ static void unlink_oldest(struct stock *stock, uint32_t index)
         atomic_store_explicit(bucket, 0, memory_order_relaxed);
         return;
     }
-    while (at != 0 && next_of(slot_at(stock, at - 1)) != index + 1)
-        at = next_of(slot_at(stock, at - 1));
+    while (at != 0 && next_of(slot_at(stock, keys, at - 1)) != index + 1)
+        at = next_of(slot_at(stock, keys, at - 1));
     if (at == 0)
         return; /* a predecessor was killed when it had unlinked it and not counted that */
-    slot = slot_at(stock, at - 1);
+    slot = slot_at(stock, keys, at - 1);
     set(slot, SEGMENT_KEY_LINK, segment_word(segment_high(get(slot, SEGMENT_KEY_LINK)), 0));
+}
+
+/* Forgets the oldest key, which there is. */
+static void forget_oldest(struct stock *stock, struct segment_keys *keys)
+{
+    uint64_t tail = atomic_load_explicit(&keys->tail, memory_order_relaxed);
+
+    unlink_oldest(stock, keys, (uint32_t)(tail % keys->slot_count));
+    /* release: who begins a walk at this tail does not come upon the key by its bucket */
+    atomic_store_explicit(&keys->tail, tail + 1, memory_order_release);
+}
+
+static uint64_t count(const struct segment_keys *keys)
+{
+    uint64_t tail = atomic_load_explicit(&keys->tail, memory_order_relaxed);
+
+    return atomic_load_explicit(&keys->head, memory_order_relaxed) - tail;
+}
+
+static uint32_t forget(struct stock *stock, struct segment_keys *keys, uint32_t ttl_s,
+                       uint32_t most)
+{
+    uint32_t now = now_s(), forgotten = 0;
+
+    while (forgotten < most && count(keys) > 0) {
+        uint64_t tail = atomic_load_explicit(&keys->tail, memory_order_relaxed);
+        const struct segment_key *oldest =
+            slot_at(stock, keys, (uint32_t)(tail % keys->slot_count));
+        if (now - segment_high(get(oldest, SEGMENT_KEY_LINK)) <= ttl_s)
+            break;
+        forget_oldest(stock, keys);
+        ++forgotten;
+    }
+    return forgotten;
 }
 
 uint32_t keys_forget(struct stock *stock, uint32_t ttl_s, uint32_t most)
 {
-    struct segment_keys *keys = keys_of(stock);
-    uint64_t head = atomic_load_explicit(&keys->head, memory_order_relaxed);
-    uint64_t tail = atomic_load_explicit(&keys->tail, memory_order_relaxed);
-    uint32_t now = now_s(), forgotten = 0;
+    struct segment_keys *keys = stock->segment->keys;
 
-    while (forgotten < most && tail < head) {
-        uint32_t index = (uint32_t)(tail % keys->slot_count);
-        if (now - segment_high(get(slot_at(stock, index), SEGMENT_KEY_LINK)) <= ttl_s)
-            break;
-        unlink_oldest(stock, index);
-        /* release: who begins a walk at this tail does not come upon the key by its bucket */
-        atomic_store_explicit(&keys->tail, ++tail, memory_order_release);
-        ++forgotten;
-    }
-    return forgotten;
+    return forget(stock, &keys[SEGMENT_KEYS_OF_CLIENTS], ttl_s, most) +
+           forget(stock, &keys[SEGMENT_KEYS_TRANSIENT], KEY_TRANSIENT_TTL_S, most);
+}
+
+void keys_forget_oldest(struct stock *stock, enum segment_key_kind kind)
+{
+    struct segment_keys *keys = &stock->segment->keys[kind];
+
+    if (count(keys) > 0)
+        forget_oldest(stock, keys);
 }
 
 /* The number of the key in slot `index` since the index began, if it is one that was remembered
@@ -199,19 +240,18 @@ static uint64_t number_of(const struct segment_keys *keys, uint32_t index, uint6
 }
 
 /* One walk through the bucket's chain. */
-static int walk(const struct stock *stock, uint32_t event, const uint64_t key[2],
-                struct key_sale *ret_sale)
+static int walk(const struct stock *stock, const struct segment_keys *keys, uint32_t event,
+                const uint64_t key[2], struct key_sale *ret_sale)
 {
-    const struct segment_keys *keys = keys_of(stock);
     uint64_t tail = atomic_load_explicit(&keys->tail, memory_order_acquire);
     /* acquire: pairs with keys_put */
     uint32_t at =
-        atomic_load_explicit(bucket_of(stock, key[0], key[1], event), memory_order_acquire);
+        atomic_load_explicit(bucket_of(stock, keys, key[0], key[1], event), memory_order_acquire);
 
     for (unsigned steps = 0; at != 0 && steps < CHAIN_MAX; ++steps) {
         uint64_t copy[SEGMENT_KEY_WORDS];
         for (int i = 0; i < SEGMENT_KEY_WORDS; ++i)
-            copy[i] = get(slot_at(stock, at - 1), (enum segment_key_word)i);
+            copy[i] = get(slot_at(stock, keys, at - 1), (enum segment_key_word)i);
         /* With the fence in keys_put: the copy is of one key unless `tail` has passed it. */
         atomic_thread_fence(memory_order_acquire);
         if (atomic_load_explicit(&keys->tail, memory_order_relaxed) > number_of(keys, at - 1, tail))
@@ -238,21 +278,20 @@ int keys_find(const struct stock *stock, uint32_t event, const struct ledger_key
 
     memcpy(wanted, key->bytes, sizeof(wanted));
     for (unsigned tries = 0; answer == TICKETD_BUSY && tries < FIND_TRIES_MAX; ++tries)
-        answer = walk(stock, event, wanted, ret_sale);
+        answer = walk(stock, keys_of(stock, key), event, wanted, ret_sale);
     if (answer == TICKETD_DONE)
         ret_sale->key = *key;
     return answer;
 }
 
-uint64_t keys_count(const struct stock *stock)
+uint64_t keys_count(const struct stock *stock, enum segment_key_kind kind)
 {
-    const struct segment_keys *keys = keys_of(stock);
-    uint64_t tail = atomic_load_explicit(&keys->tail, memory_order_relaxed);
-
-    return atomic_load_explicit(&keys->head, memory_order_relaxed) - tail;
+    return count(&stock->segment->keys[kind]);
 }
 
-bool keys_are_full(const struct stock *stock)
+bool keys_are_full(const struct stock *stock, const struct ledger_key *key)
 {
-    return keys_count(stock) >= keys_of(stock)->keys_max;
+    const struct segment_keys *keys = keys_of(stock, key);
+
+    return count(keys) >= keys->keys_max;
 }

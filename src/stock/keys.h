@@ -8,6 +8,9 @@
  * it unlinks it at the chain's end.  A reader that came upon a key while it was being forgotten and
  * replaced notices that `tail` has passed it, and looks again: see keys_find.
  *
+ * There are two such indexes, alike but for how long a key stays: one for the keys of clients and
+ * one for transient keys (ticketd/key.h).  A key says itself in which it belongs.
+ *
  * Ages run on a clock that nobody sets (CLOCK_BOOTTIME), in seconds of the index's own. */
 #ifndef TICKETD_STOCK_KEYS_H
 #define TICKETD_STOCK_KEYS_H
@@ -29,7 +32,7 @@ struct key_sale {
     uint32_t available; /* after it */
 };
 
-/* Plans an index of keys_max keys, with `spare` more for sales that are on their way when it gets
+/* Plans one index of keys_max keys, with `spare` more for sales that are on their way when it gets
  * full. */
 void keys_plan(struct segment_keys *ret_keys, uint64_t keys_max, uint64_t spare);
 uint64_t keys_buckets_size(const struct segment_keys *keys);
@@ -44,16 +47,21 @@ void keys_recover(struct stock *stock);
  * 0, or TICKETD_BUSY: not even the spare has room. */
 int keys_put(struct stock *stock, const struct key_sale *sale, uint32_t age_s);
 
-/* Writer: forgets at most `most` keys that are older than ttl_s.  How many it forgot. */
+/* Writer: forgets at most `most` keys of clients that are older than ttl_s, and as many transient
+ * ones that are older than KEY_TRANSIENT_TTL_S.  How many it forgot. */
 uint32_t keys_forget(struct stock *stock, uint32_t ttl_s, uint32_t most);
+
+/* Writer: forgets the oldest key of that kind, if there is one, however young it is. */
+void keys_forget_oldest(struct stock *stock, enum segment_key_kind kind);
 
 /* 0: *ret_sale.  TICKETD_NOT_FOUND.  TICKETD_BUSY: it changed under the reader too often. */
 int keys_find(const struct stock *stock, uint32_t event, const struct ledger_key *key,
               struct key_sale *ret_sale);
 
-/* Whether keys_max are remembered: no sale with a new key may begin. */
-bool keys_are_full(const struct stock *stock);
+/* Whether keys_max of the key's kind are remembered: no sale may begin with such a key that is new.
+ */
+bool keys_are_full(const struct stock *stock, const struct ledger_key *key);
 
-uint64_t keys_count(const struct stock *stock);
+uint64_t keys_count(const struct stock *stock, enum segment_key_kind kind);
 
 #endif

@@ -11,8 +11,9 @@
  *   struct segment_outcome [places][outcome_slots]   keeper → the place's worker
  *   struct segment_lookup  [places][SEGMENT_LOOKUPS] worker → reader
  *   struct segment_order   [places][SEGMENT_LOOKUPS] reader → worker
- *   _Atomic uint32_t     [key_buckets]     keeper (master before the first fork): src/stock/keys.c
- *   struct segment_key   [key_slots]
+ *   twice, for clients' keys and for transient ones (ticketd/key.h):
+ *   _Atomic uint32_t     [buckets]         keeper (master before the first fork): src/stock/keys.c
+ *   struct segment_key   [slot_count]
  *
  * The word of an event:
  *
@@ -65,7 +66,7 @@
 #include "ticketd/stock.h"
 
 #define SEGMENT_MAGIC      "ticketd"
-#define SEGMENT_LAYOUT     3
+#define SEGMENT_LAYOUT     4
 #define SEGMENT_CACHE_LINE 64
 #define SEGMENT_PAGE       4096
 /* No swap is under way. */
@@ -218,16 +219,25 @@ struct segment_key {
     _Atomic uint64_t word[SEGMENT_KEY_WORDS];
 };
 
-/* src/stock/keys.c says how it works. */
+/* One index of keys; src/stock/keys.c says how it works. */
 struct segment_keys {
     /* fixed after start */
     alignas(SEGMENT_CACHE_LINE) uint64_t seed[2];
+    uint64_t buckets_at, slots_at;
     uint64_t keys_max;
     uint32_t slot_count;
     uint32_t bucket_bits;
     /* The keeper's. */
     alignas(SEGMENT_CACHE_LINE) _Atomic uint64_t head; /* keys ever put in */
     _Atomic uint64_t tail;                             /* keys ever forgotten */
+};
+
+/* Keys stand in order of age, from which they are forgotten, so that two times to live need two
+ * indexes. */
+enum segment_key_kind {
+    SEGMENT_KEYS_OF_CLIENTS = 0,
+    SEGMENT_KEYS_TRANSIENT,
+    SEGMENT_KEY_KINDS,
 };
 
 struct segment_header {
@@ -241,9 +251,8 @@ struct segment_header {
     uint32_t place_count;
     uint32_t outcome_slots; /* of each place; a power of two */
     uint64_t events_at, places_at, slots_at, outcomes_at, lookups_at, orders_at;
-    uint64_t buckets_at, keys_at;
     struct segment_keeper keeper;
-    struct segment_keys keys;
+    struct segment_keys keys[SEGMENT_KEY_KINDS];
 };
 
 static_assert(sizeof(struct segment_slot) == SEGMENT_CACHE_LINE, "a slot is one line");

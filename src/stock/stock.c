@@ -46,10 +46,9 @@ static struct segment_header plan(const struct stock_options *options)
     };
     uint64_t end = sizeof(plan);
     uint64_t places = options->places;
-
     /* on their way: what living workers may park, and what dead ones have left in a journal */
-    keys_plan(&plan.keys, options->keys_max,
-              places * power_of_two(options->parked_max) + plan.ring_slots);
+    uint64_t spare = places * power_of_two(options->parked_max) + plan.ring_slots;
+
     plan.events_at = put(&end, options->events_max * sizeof(struct segment_event));
     plan.places_at = put(&end, places * sizeof(struct segment_place));
     plan.slots_at =
@@ -57,8 +56,12 @@ static struct segment_header plan(const struct stock_options *options)
     plan.outcomes_at = put(&end, places * plan.outcome_slots * sizeof(struct segment_outcome));
     plan.lookups_at = put(&end, places * SEGMENT_LOOKUPS * sizeof(struct segment_lookup));
     plan.orders_at = put(&end, places * SEGMENT_LOOKUPS * sizeof(struct segment_order));
-    plan.buckets_at = put(&end, keys_buckets_size(&plan.keys));
-    plan.keys_at = put(&end, keys_slots_size(&plan.keys));
+    for (int kind = 0; kind < SEGMENT_KEY_KINDS; ++kind) {
+        struct segment_keys *keys = &plan.keys[kind];
+        keys_plan(keys, options->keys_max, spare);
+        keys->buckets_at = put(&end, keys_buckets_size(keys));
+        keys->slots_at = put(&end, keys_slots_size(keys));
+    }
     plan.size_bytes = end;
     return plan;
 }

@@ -181,18 +181,16 @@ const char *json_lex(char *text, size_t len)
 
 static const char *skip_string(const char *at)
 {
-    at++;
-    while (*at != '"') {
-        if (*at == '\\')
-            at++;
-        at++;
+    for (at++;; at += 2) {
+        at += strcspn(at, "\"\\"); /* which looks at many characters at a time */
+        if (*at == '"')
+            return at + 1;
     }
-    return at + 1;
 }
 
 const char *json_lex_next_number(const char *at)
 {
-    while (*at != '\0' && *at != '-' && !isdigit((unsigned char)*at))
+    while (*at != '\0' && *at != '-' && !(*at >= '0' && *at <= '9'))
         at = *at == '"' ? skip_string(at) : at + 1;
     return *at ? at : NULL;
 }

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <openssl/evp.h>
 
@@ -35,6 +36,24 @@ void key_hasher_free(struct key_hasher *hasher)
     free(hasher);
 }
 
+static bool begins_transient(struct text key)
+{
+    struct text prefix = TEXT(KEY_TRANSIENT_PREFIX);
+
+    return key.len >= prefix.len && memcmp(key.base, prefix.base, prefix.len) == 0;
+}
+
+void key_mark(struct text text, struct ledger_key *key)
+{
+    if (begins_transient(text)) {
+        memset(key->bytes, 0, KEY_KIND_BYTES);
+        if (ledger_key_is_none(key))
+            key->bytes[sizeof(key->bytes) - 1] = 1;
+    } else if (ledger_key_is_transient(key)) {
+        key->bytes[0] = 1;
+    }
+}
+
 void key_hash(struct key_hasher *hasher, struct text key, struct ledger_key *ret_key)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -44,6 +63,5 @@ void key_hash(struct key_hasher *hasher, struct text key, struct ledger_key *ret
 
     assert(hashed && "SHA-256 of some bytes in memory cannot fail");
     memcpy(ret_key->bytes, digest, sizeof(ret_key->bytes));
-    if (ledger_key_is_none(ret_key))
-        ret_key->bytes[0] = 1; /* one in 2^128 */
+    key_mark(key, ret_key);
 }

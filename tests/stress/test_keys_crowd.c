@@ -21,12 +21,13 @@
 #define SALES   20000 /* of each seller */
 /* Keys that the keeper leaves in the index, of the slots that it has. */
 #define KEPT 24
-/* Of each key: all are old enough to be forgotten at once. */
-#define OLD_S 100
+/* Of each key, of either kind: all are old enough to be forgotten at once. */
+#define OLD_S (KEY_TRANSIENT_TTL_S + 1)
 
 struct crowd {
     struct stock stock;
     uint32_t event;
+    enum segment_key_kind kind; /* of all keys */
     struct mini_keeper keeper;
     _Atomic bool stop;
     _Atomic int fault_line;
@@ -48,13 +49,21 @@ struct member {
             (void)atomic_compare_exchange_strong(&(crowd)->fault_line, &none, __LINE__);           \
     } while (0)
 
-static struct ledger_key key_of(uint64_t number)
+static struct ledger_key key_of(const struct crowd *crowd, uint64_t number)
 {
     struct ledger_key key;
-    uint64_t halves[2] = {number + 1, ~number};
+    uint64_t halves[2] = {crowd->kind == SEGMENT_KEYS_TRANSIENT ? 0 : number + 1, ~number};
 
     memcpy(key.bytes, halves, sizeof(halves));
     return key;
+}
+
+static uint64_t number_of(const struct ledger_key *key)
+{
+    uint64_t half;
+
+    memcpy(&half, key->bytes + sizeof(half), sizeof(half));
+    return ~half;
 }
 
 static uint32_t quantity_of(uint64_t number)
@@ -70,7 +79,7 @@ static void *sell(void *context)
     for (uint64_t i = 0; i < SALES;) {
         uint64_t number = i * SELLERS + member->index;
         struct stock_sale sale = {
-            .quantity = quantity_of(number), .token = ~number * 3, .key = key_of(number)};
+            .quantity = quantity_of(number), .token = ~number * 3, .key = key_of(crowd, number)};
         struct stock_entry entry;
         int status =
             stock_sell(&crowd->stock, STOCK_PLACE_OF(member->index), crowd->event, &sale, &entry);
@@ -87,7 +96,7 @@ static void *sell(void *context)
 static void on_entry(void *context, uint64_t sequence, const struct journal_entry *entry)
 {
     struct crowd *crowd = context;
-    uint64_t newest = atomic_load(&crowd->newest), number;
+    uint64_t newest = atomic_load(&crowd->newest);
     const struct key_sale sale = {.key = entry->key,
                                   .event = crowd->event,
                                   .sequence = sequence,
@@ -95,12 +104,10 @@ static void on_entry(void *context, uint64_t sequence, const struct journal_entr
                                   .quantity = (uint32_t)entry->quantity,
                                   .available = (uint32_t)sequence * 5};
 
-    memcpy(&number, entry->key.bytes, sizeof(number));
-    --number; /* see key_of */
-    if (keys_count(&crowd->stock) > KEPT)
+    if (keys_count(&crowd->stock, crowd->kind) > KEPT)
         EXPECT(crowd, keys_forget(&crowd->stock, OLD_S - 1, 1) == 1);
     EXPECT(crowd, keys_put(&crowd->stock, &sale, OLD_S) == TICKETD_DONE);
-    atomic_store(&crowd->numbers[newest], number);
+    atomic_store(&crowd->numbers[newest], number_of(&entry->key));
     atomic_store(&crowd->newest, newest + 1);
 }
 
@@ -125,7 +132,7 @@ static void look(struct crowd *crowd, uint64_t draw)
     if (newest <= back)
         return;
     number = atomic_load(&crowd->numbers[newest - 1 - back]);
-    key = key_of(number);
+    key = key_of(crowd, number);
     answer = keys_find(&crowd->stock, crowd->event, &key, &sale);
     if (answer == TICKETD_DONE) {
         EXPECT(crowd, sale.token == ~number * 3);
@@ -171,16 +178,17 @@ static void make_stock(struct crowd *crowd)
     crowd->keeper.context = crowd;
 }
 
-static void run(bool collide)
+static void run(enum segment_key_kind kind, bool collide)
 {
     struct crowd *crowd = calloc(1, sizeof(*crowd));
     struct member members[SELLERS + READERS];
     pthread_t threads[SELLERS + READERS], keeper;
 
     assert_non_null(crowd);
+    crowd->kind = kind;
     make_stock(crowd);
     if (collide) /* all keys in one bucket */
-        crowd->stock.segment->keys.seed[0] = crowd->stock.segment->keys.seed[1] = 0;
+        memset(crowd->stock.segment->keys[kind].seed, 0, sizeof(uint64_t[2]));
     assert_int_equal(pthread_create(&keeper, NULL, keep, crowd), 0);
     for (uint32_t i = 0; i < SELLERS + READERS; ++i) {
         members[i] = (struct member){.crowd = crowd, .index = i};
@@ -201,18 +209,20 @@ static void run(bool collide)
     free(crowd);
 }
 
-/* Keys that are replaced under a look-up are never taken for each other. */
+/* Keys that are replaced under a look-up are never taken for each other, of either kind. */
 static void test_keys_of_their_own(void **state)
 {
     (void)state;
-    run(false);
+    run(SEGMENT_KEYS_OF_CLIENTS, false);
+    run(SEGMENT_KEYS_TRANSIENT, false);
 }
 
 /* The same in one long chain, through which a reader walks while it is cut at its end. */
 static void test_keys_of_one_chain(void **state)
 {
     (void)state;
-    run(true);
+    run(SEGMENT_KEYS_OF_CLIENTS, true);
+    run(SEGMENT_KEYS_TRANSIENT, true);
 }
 
 int main(void)

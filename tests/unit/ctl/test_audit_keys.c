@@ -5,15 +5,17 @@
 
 #include "ctl/audit_keys.h"
 
-enum { TTL_US = 1000, MANY = 300 };
+enum { TTL_S = 1, TTL_US = TTL_S * 1000000, MANY = 300 };
 
 static struct ledger_entry keyed(uint64_t sequence, uint32_t key, int64_t time_us)
 {
     struct ledger_entry entry = {
         .sequence = sequence, .kind = LEDGER_SALE, .quantity = 1, .time_us = time_us};
 
-    memcpy(entry.key.bytes, &key, sizeof(key));
-    memcpy(entry.key.bytes + 8, &key, sizeof(key)); /* what slices go by */
+    if (key != 0)
+        entry.key.bytes[0] = 1;                                  /* a client's */
+    memcpy(entry.key.bytes + KEY_KIND_BYTES, &key, sizeof(key)); /* what slices go by */
+    memcpy(entry.key.bytes + 8, &key, sizeof(key));
     return entry;
 }
 
@@ -24,7 +26,7 @@ static int judge(struct ledger *ledger, size_t limit, const struct ledger_key_cl
     const struct ledger_event event = {.id = "default", .next_sequence = ledger->count};
     const struct audit_keys_judge judge = {.told = &event,
                                            .clock = clock,
-                                           .ttl_us = TTL_US,
+                                           .ttl_s = TTL_S,
                                            .ops = &memory_ops,
                                            .ledger = ledger,
                                            .sink = &told->sink};
@@ -101,7 +103,7 @@ static void test_others_do_not_count(void **state)
 /* A key may be sold again when it has been forgotten, and a clock that was set does not age it. */
 static void test_forgotten_keys(void **state)
 {
-    static struct ledger_key_clock clock = {.newest_us = 5000};
+    static struct ledger_key_clock clock = {.newest_us = 5 * TTL_US};
     struct ledger_entry entries[] = {keyed(0, 5, 0), keyed(1, 5, TTL_US)};
     struct ledger ledger = {.entries = entries, .count = 2};
     struct told told;
@@ -112,12 +114,33 @@ static void test_forgotten_keys(void **state)
     entries[1].time_us = TTL_US - 1;
     assert_int_equal(judge(&ledger, 100, &clock, &told), 0);
     assert_string_equal(told.text, "1 key: that of the sale 0, sold once\n");
-    entries[1].time_us = 4000;
+    entries[1].time_us = 4 * TTL_US;
     clock.count = 1;
-    clock.steps[0].time_us = 3500;
-    clock.steps[0].step_us = 3400;
+    clock.steps[0].time_us = 4 * TTL_US - TTL_US / 2;
+    clock.steps[0].step_us = 4 * TTL_US - TTL_US / 2 - TTL_US / 10;
     assert_int_equal(judge(&ledger, 100, &clock, &told), 0);
     assert_string_equal(told.text, "1 key: that of the sale 0, sold once\n");
+}
+
+/* A transient key may be sold again after its own time, whatever the setting says for others. */
+static void test_transient_keys(void **state)
+{
+    const int64_t ttl_us = KEY_TRANSIENT_TTL_S * INT64_C(1000000);
+    static struct ledger_key_clock clock;
+    struct ledger_entry entries[] = {keyed(0, 5, 0), keyed(1, 5, ttl_us - 1)};
+    struct ledger ledger = {.entries = entries, .count = 2};
+    struct told told;
+
+    (void)state;
+    clock.newest_us = ttl_us;
+    assert_int_equal(judge(&ledger, 100, &clock, &told), 0);
+    assert_string_equal(told.text, "");
+    entries[0].key.bytes[0] = entries[1].key.bytes[0] = 0;
+    assert_int_equal(judge(&ledger, 100, &clock, &told), 0);
+    assert_string_equal(told.text, "1 key: that of the sale 0, sold once\n");
+    entries[1].time_us = ttl_us;
+    assert_int_equal(judge(&ledger, 100, &clock, &told), 0);
+    assert_string_equal(told.text, "");
 }
 
 /* A ledger that cannot be read again is a fault. */
@@ -136,11 +159,9 @@ static void test_fault(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sold_twice),
-        cmocka_unit_test(test_no_second_walk),
-        cmocka_unit_test(test_others_do_not_count),
-        cmocka_unit_test(test_forgotten_keys),
-        cmocka_unit_test(test_fault),
+        cmocka_unit_test(test_sold_twice),          cmocka_unit_test(test_no_second_walk),
+        cmocka_unit_test(test_others_do_not_count), cmocka_unit_test(test_forgotten_keys),
+        cmocka_unit_test(test_transient_keys),      cmocka_unit_test(test_fault),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

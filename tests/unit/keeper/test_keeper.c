@@ -333,7 +333,7 @@ static void test_failing_ledger(void **state)
         assert_true(keeper_has_work(keeping.keeper));
         (void)sell(3, 0); /* not of this batch any more */
         expect_no_outcome();
-        assert_int_equal(keys_count(&stock), 0);
+        assert_int_equal(keys_count(&stock, SEGMENT_KEYS_OF_CLIENTS), 0);
         assert_int_equal(stock_durable(&stock, event), 1);
         assert_int_equal(stock_withdraw(&stock, event, 1), TICKETD_INVALID);
     }
@@ -548,7 +548,7 @@ static void test_death_after_append(void **state)
     assert_int_equal(stock_durable(&stock, event), 1);
     replace();
     assert_int_equal(stock_durable(&stock, event), 6);
-    assert_int_equal(keys_count(&stock), 1);
+    assert_int_equal(keys_count(&stock, SEGMENT_KEYS_OF_CLIENTS), 1);
     work();
     expect_entries("1:1 2:1 2:2 3:4 1:3 1:1 4:-7");
     expect_outcome(1, KEEPER_SOLD, 1);
@@ -575,13 +575,13 @@ static void test_death_while_settling(void **state)
         die_after_append();
         for (uint8_t i = 0; i < told; ++i)
             keeper_settle(keeping.keeper, &keeping.keeper->entries[i], &keeping.keeper->pending[i]);
-        assert_int_equal(keys_count(&stock), told);
+        assert_int_equal(keys_count(&stock, SEGMENT_KEYS_OF_CLIENTS), told);
         replace();
         work();
         for (uint64_t s = 1; s <= 3; ++s)
             expect_outcome(s, KEEPER_SOLD, s);
         expect_no_outcome();
-        assert_int_equal(keys_count(&stock), 3);
+        assert_int_equal(keys_count(&stock, SEGMENT_KEYS_OF_CLIENTS), 3);
         expect_entries("1:1 1:2 1:3");
         expect_balance(event);
     }
@@ -596,9 +596,9 @@ static void test_death_while_putting_a_key(void **state)
     (void)sell(1, 8);
     die_after_append();
     keeper_settle(keeping.keeper, &keeping.keeper->entries[0], &keeping.keeper->pending[0]);
-    atomic_fetch_sub(&stock.segment->keys.head, 1);
+    atomic_fetch_sub(&stock.segment->keys[0].head, 1);
     replace();
-    assert_int_equal(keys_count(&stock), 2);
+    assert_int_equal(keys_count(&stock, SEGMENT_KEYS_OF_CLIENTS), 2);
     for (uint8_t i = 7; i <= 8; ++i) {
         struct ledger_key key = key_of(i);
         struct key_sale known;
@@ -751,10 +751,10 @@ static void test_forgets_keys(void **state)
     (void)state;
     assert_int_equal(keys_put(&stock, &old, 3600), TICKETD_DONE);
     work();
-    assert_int_equal(keys_count(&stock), 1);
+    assert_int_equal(keys_count(&stock, SEGMENT_KEYS_OF_CLIENTS), 1);
     keeping.keeper->options.ttl_s = 3599;
     work();
-    assert_int_equal(keys_count(&stock), 0);
+    assert_int_equal(keys_count(&stock, SEGMENT_KEYS_OF_CLIENTS), 0);
 }
 
 /* A worker that sleeps is woken by an outcome of its own, or by what was published if it waits for
