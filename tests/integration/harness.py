@@ -21,6 +21,7 @@ import ctypes
 import functools
 import json
 import os
+import posixpath
 import re
 import select
 import shutil
@@ -73,7 +74,7 @@ def pool_of(path):
     """Which pool serves a path, or the target of a request in absolute form."""
     if not MICROSERVICES:
         return "monolith"
-    path = urlsplit(path).path if "://" in path else path
+    path = posixpath.normpath(urlsplit(path).path) if "://" in path else path
     return "vacancy" if path.startswith((AVAILABLE, RESERVE)) else "ticket"
 
 
@@ -652,10 +653,15 @@ class Server:
         """Every address of the listeners, and whose it is, from the log, without repeats."""
         found = {}
         for entry in (self.log if self.json_logs else [{"message": x.decode()} for x in self.raw_log]):
-            match = re.search(r"(?:(\w+) pool )?listening on (http://\S+|unix:\S+)", entry.get("message", ""))
+            match = re.search(r"listening on (http://\S+|unix:\S+)(?: \((\w+)\))?", entry.get("message", ""))
             if match:
-                found.setdefault(match[2], match[1] or "monolith")
+                found.setdefault(match[1], match[2] or self._only_pool)
         return [(Address(url), pool) for url, pool in found.items()]
+
+    @property
+    def _only_pool(self):
+        """Of a server with one pool, whose name its log leaves out."""
+        return self.settings.get("SERVICES", STOCK_POOL)
 
     def _address_of(self, pool):
         fit = [address for address, name in self.addresses if name == pool]
@@ -688,7 +694,7 @@ class Server:
     def ports(self):
         """Settings with which another server listens where this one does."""
         return {f"{pool.upper()}_PORT": self._address_of(pool).port
-                for pool in POOLS if self.settings.get("SERVICES", pool) in (pool, "all")}
+                for pool in POOLS if self.settings.get("SERVICES", "all") in (pool, "all")}
 
     def workers(self, pool=STOCK_POOL):
         """pid → title of every worker of a pool that has its title (not a child just forked)."""
