@@ -86,7 +86,6 @@ class Shopper:
         self.asked = 0
 
     def shop(self, key=None):
-        keyed = key is not None
         while True:
             self.asked += 1
             answer = self.connection.ask(
@@ -95,7 +94,7 @@ class Shopper:
             if answer.status == 409:
                 assert key and answer.json()["code"] == "idempotency_key_in_flight", answer
                 continue
-            told = outcome(answer, keyed)
+            told = outcome(answer, key)
             if told == SOLD:
                 return answer.json()["order_id"]
             if told == IN_DOUBT:

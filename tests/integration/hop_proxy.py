@@ -118,6 +118,7 @@ class Link:
         self.front = _Stream(sock)
         self.back = None
         self.busy = False
+        self.last = False
 
     def close(self):
         for side in (self.front, self.back):
@@ -144,6 +145,9 @@ class Link:
 
     def reply(self, data):
         """Sends bytes of an answer to the ticket pool."""
+        # Its end is counted before the ticket pool can know of it, and open another.
+        if self.last:
+            self.proxy.gone(self)
         self.front.sock.sendall(data)
 
     def reset(self):
@@ -405,9 +409,7 @@ class HopProxy:
         except (OSError, Gone):
             pass
         finally:
-            # Counted as gone before the ticket pool can know of it, and open another.
-            with self._lock:
-                self._links.discard(link)
+            self.gone(link)
             link.front.sock.close()
             if link.back is not None:
                 link.back.sock.close()
@@ -420,12 +422,16 @@ class HopProxy:
         if self.base:
             request.head = request.head.replace(f" {self.base}/".encode(), b" /", 1)
         with self._lock:
-            link.busy = True
+            link.busy, link.last = True, request.closes
             self.requests.append((time.monotonic(), request))
             fault = self.fault_of_all
             if fault is passes and request.path == BATCH:
                 fault = self.next_faults.pop(0) if self.next_faults else self.fault
         return fault(link, request)
+
+    def gone(self, link):
+        with self._lock:
+            self._links.discard(link)
 
     # -- what tests ask and do
 
