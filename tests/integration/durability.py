@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 
-from harness import (AVAILABLE, DEADLINE_S, SALE, SALES, Address, BadAnswer, Client, children, eventually,
+from harness import (AVAILABLE, DEADLINE_S, SELL_PATH, SELL_PATHS, Address, BadAnswer, Client, children, eventually,
                      request_bytes, session_members, title)
 
 ORDER = "/api/v1/orders/"
@@ -200,7 +200,7 @@ def _waits_for_lock(pid):
 # ---------------------------------------------------------------- buyers
 
 
-def buy(client, key=None, qty=1, path=SALE):
+def buy(client, key=None, qty=1, path=SELL_PATH):
     return client.ask("POST", path, {"qty": qty}, {"Idempotency-Key": key} if key else ())
 
 
@@ -216,7 +216,7 @@ class Buyers:
     `paths` are shared out among the connections.  A server that takes the place of `server` is
     expected at the same addresses."""
 
-    def __init__(self, server, connections=8, each=None, retry=False, name="k", paths=tuple(SALES)):
+    def __init__(self, server, connections=8, each=None, retry=False, name="k", paths=tuple(SELL_PATHS)):
         self.each, self.retry = each, retry
         self.orders, self.refused, self.lost, self.wrong = {}, {}, [], []
         self.replayed = 0

@@ -54,9 +54,9 @@ POOLS = ("vacancy", "ticket") if MICROSERVICES else ("monolith",)
 STOCK_POOL = POOLS[0]
 STOCK_PORT = f"{STOCK_POOL.upper()}_PORT"
 # How tests sell where it does not matter how: the way of the public, over the hop where there is one.
-SALE = PURCHASE if MICROSERVICES else RESERVE
+SELL_PATH = PURCHASE if MICROSERVICES else RESERVE
 # One path for each way that a sale can take through the processes.
-SALES = [RESERVE, PURCHASE] if MICROSERVICES else [RESERVE]
+SELL_PATHS = [RESERVE, PURCHASE] if MICROSERVICES else [RESERVE]
 # For tests of one pool's listeners, limits or end: the pool that owns the stock, and no other.
 ALONE = {"DEPLOYMENT_MODE": MODE, **({"SERVICES": "vacancy"} if MICROSERVICES else {})}
 # How much longer than a sale the hop may take, so that the pool that knows what became of it says so.
@@ -790,7 +790,7 @@ class Load:
         self.request = request_bytes(method, path, body if method == "POST" else None)
         self.keepalive, self.pause_s, self.tolerant = keepalive, pause_s, tolerant
         self.sold = 0
-        self.remaining = []
+        self.remaining, self.orders = [], []
         self.answered = 0
         self.refused = []
         self.unanswered = []
@@ -876,6 +876,7 @@ class Load:
             if said.get("success"):
                 self.sold += 1
                 self.remaining.append(said["remaining"])
+                self.orders.append(said["order_id"])
 
 
 def replace(path, content):

@@ -8,11 +8,11 @@ import pytest
 
 from durability import (RESTOCK, SALE, VOID, Buyers, Ledger, buy, keeper, locked, order, paused, reader, ready,
                         sigkill_tree, stuck)
-from harness import (LONG, POOLS, PURCHASE, RESERVE, SALE, SLACK_S, SLOW, alive, assert_problem, eventually,
+from harness import (LONG, POOLS, PURCHASE, RESERVE, SELL_PATH, SLACK_S, SLOW, alive, assert_problem, eventually,
                      request_bytes, stays)
 
 STOCK = 100000
-SELL = request_bytes("POST", SALE, {"qty": 1})
+SELL = request_bytes("POST", SELL_PATH, {"qty": 1})
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_answer_waits_for_the_ledger(start, ledger, path):
 # A keeper that stands still past SALE_TIMEOUT: 503, the tickets come back, and then it sells again.
 def test_sale_timeout(start, ledger):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=10, SALE_TIMEOUT=0.5)
-    clients = [server.connect(SALE) for _ in range(6)]
+    clients = [server.connect(SELL_PATH) for _ in range(6)]
     try:
         assert buy(clients[0]).status == 200
         with paused(keeper(server)):
@@ -187,7 +187,7 @@ def test_sale_timeout(start, ledger):
 def test_hanging_keeper_is_replaced(start, ledger):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, SALE_TIMEOUT=60)
     victim = keeper(server)
-    with server.connect(SALE) as client, paused(victim):
+    with server.connect(SELL_PATH) as client, paused(victim):
         client.send(SELL)
         server.wait_log(rf"keeper \(pid {victim}\) hangs")
         assert client.answer().json()["success"] is True
@@ -199,7 +199,7 @@ def test_hanging_keeper_is_replaced(start, ledger):
 # A ledger that cannot be written: not ready, nothing is sold, and it says so; then all goes on.
 def test_ready_and_a_ledger_at_fault(start, ledger):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, SALE_TIMEOUT=60)
-    with server.connect(SALE) as client, server.connect(SALE) as other:
+    with server.connect(SELL_PATH) as client, server.connect(SELL_PATH) as other:
         assert ready(server) == 200
         with locked(ledger):
             client.send(SELL)
@@ -220,7 +220,7 @@ def test_ready_and_a_ledger_at_fault(start, ledger):
 def test_ready_and_a_slow_ledger(start, ledger):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, SALE_TIMEOUT=60)
     victim = keeper(server)
-    with server.connect(SALE) as client, stuck(server, ledger, lambda: client.send(SELL)):
+    with server.connect(SELL_PATH) as client, stuck(server, ledger, lambda: client.send(SELL)):
         stays(lambda: ready(server) == 200, "ready", 2)
         eventually(lambda: ready(server) == 503, "unready after five seconds", 5 + SLACK_S)
         stays(lambda: alive(victim) and keeper(server) == victim, "the keeper is left alone", 2 * SLOW, step_s=0.1)

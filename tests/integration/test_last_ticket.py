@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from harness import AVAILABLE, LONG, MICROSERVICES, PURCHASE, RESERVE, SALES, pool_of, request_bytes
+from harness import AVAILABLE, LONG, MICROSERVICES, PURCHASE, RESERVE, SELL_PATHS, pool_of, request_bytes
 
 
 def race(server, requests, connections, path=RESERVE):
@@ -76,7 +76,7 @@ def test_exactly_the_stock(start, path, again):
 
 
 # Long enough for two workers to meet in the same nanosecond: every place is sold once.
-@pytest.mark.parametrize("path", SALES)
+@pytest.mark.parametrize("path", SELL_PATHS)
 @pytest.mark.parametrize("again", range(8 if LONG else 3))
 def test_no_place_twice(start, path, again):
     server = start(INITIAL_STOCK=15000, WORKERS=4)
@@ -88,7 +88,7 @@ def test_no_place_twice(start, path, again):
 
 
 # A single ticket, many times over: never two winners, never none.
-@pytest.mark.parametrize("path", SALES)
+@pytest.mark.parametrize("path", SELL_PATHS)
 @pytest.mark.parametrize("again", range(20 if LONG else 4))
 def test_single_ticket(start, path, again):
     server = start(INITIAL_STOCK=1, WORKERS=4)
@@ -99,7 +99,7 @@ def test_single_ticket(start, path, again):
 
 
 # Different quantities: no sale takes what is not there, no refusal is a lie, and the sum is exact.
-@pytest.mark.parametrize("path", SALES)
+@pytest.mark.parametrize("path", SELL_PATHS)
 @pytest.mark.parametrize("seed", range(10 if LONG else 3))
 def test_mixed_quantities(start, path, seed):
     rng = random.Random(seed)
@@ -129,7 +129,7 @@ def test_mixed_quantities(start, path, seed):
 
 
 # The largest stock and the largest orders do not overflow.
-@pytest.mark.parametrize("path", SALES)
+@pytest.mark.parametrize("path", SELL_PATHS)
 def test_large_numbers(start, path):
     server = start(INITIAL_STOCK=2147483647, WORKERS=4)
     buy = request_bytes("POST", path, {"qty": 2147483647 // 10})

@@ -16,7 +16,7 @@ import time
 import pytest
 
 from durability import UNKNOWN, Buyers, Ledger, buy, keeper, order, ready, seeded, sigkill_tree
-from harness import ALONE, DEFAULTS, LONG, RESERVE, SALE, SLACK_S, assert_problem, eventually, run
+from harness import ALONE, DEFAULTS, LONG, RESERVE, SELL_PATH, SLACK_S, assert_problem, eventually, run
 
 STOCK = 100000
 
@@ -195,7 +195,7 @@ def test_full_disk(start, tmp_path):
                 full.wait_answers(8)
             assert not full.wrong and full.refused
             assert ready(server) == 503
-            with server.connect(SALE) as client:
+            with server.connect(SELL_PATH) as client:
                 assert_problem(buy(client), 503, "ledger_unavailable")
             (folder / "filler").unlink()
             eventually(lambda: ready(server) == 200, "ready again")

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from harness import (AVAILABLE, DEADLINE_S, LONG, RESERVE, SALES, SLOW, BadAnswer, Client, Load, binary, eventually, replace,
+from harness import (AVAILABLE, DEADLINE_S, LONG, RESERVE, SELL_PATHS, SLOW, BadAnswer, Client, Load, binary, eventually, replace,
                      request_bytes, start_time, stays)
 
 CACHED = "public, max-age=%d"
@@ -40,7 +40,7 @@ def test_new_workers_same_stock(start):
 
 
 # No client sees a reload: not one that keeps its connection, not one that opens one for each request.
-@pytest.mark.parametrize("path", SALES)
+@pytest.mark.parametrize("path", SELL_PATHS)
 @pytest.mark.parametrize("keepalive", [True, False], ids=["keepalive", "one-shot"])
 def test_reload_under_load(start, keepalive, path):
     server = start(WORKERS=2)
