@@ -30,8 +30,8 @@ struct pools_item {
 };
 
 struct pools_options {
-    const struct settings *settings;
-    const struct heritage *heritage; /* what all children get; copied */
+    const struct settings *settings; /* borrowed, likewise below */
+    const struct heritage *heritage; /* what all children get, but for what a pool has of its own */
     /* right after the fork of a worker: drops what is the master's, and what that role must not
      * have */
     void (*in_child)(void *context, enum role role);

@@ -5,7 +5,7 @@ import resource
 
 import pytest
 
-from harness import AVAILABLE, MODE, run, settings_table
+from harness import AVAILABLE, run, settings_table
 
 MONOLITH = {"DEPLOYMENT_MODE": "monolith"}
 TABLE = settings_table()
@@ -88,13 +88,6 @@ def test_unknown_option(arguments, word):
 def test_wrong_value_at_start(json_logs):
     done = run(settings={**MONOLITH, "MONOLITH_PORT": "0", "WORKERS": "129", "JSON_LOGS": json_logs})
     assert_rejected(done, "WORKERS", "129", "128")
-
-
-# The default mode does not exist yet, and says so.
-@pytest.mark.skipif(MODE != "monolith", reason="this mode exists")
-@pytest.mark.parametrize("settings", [{}, {"DEPLOYMENT_MODE": "microservices"}, {"DEPLOYMENT_MODE": "MicroServices"}])
-def test_mode_does_not_exist_yet(settings):
-    assert_rejected(run(settings=settings), "DEPLOYMENT_MODE", "microservices", "yet")
 
 
 # Every value at its bounds is taken.

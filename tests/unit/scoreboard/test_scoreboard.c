@@ -69,6 +69,7 @@ static void test_fresh_board(void **state)
 #undef X
     }
     expect_load(POOL_A, 0, 0, 0);
+    assert_int_equal(atomic_load(board.stop_ends_ms), 0);
 }
 
 /* A claimed slot is STARTING for its pool, and no slot is claimed twice. */
@@ -115,6 +116,27 @@ static void test_smallest_board(void **state)
     scoreboard_release(&small, 0);
     assert_int_equal(scoreboard_claim(&small, POOL_A, &slot), TICKETD_DONE);
     scoreboard_destroy(&small);
+}
+
+/* A part is a board of its own on the same slots: it claims nothing outside of them, and is full
+ * when they are, whatever is free beside it. */
+static void test_part(void **state)
+{
+    struct scoreboard part = scoreboard_part(&board, 1, 2);
+    uint32_t slot = UNTOUCHED;
+
+    (void)state;
+    assert_int_equal(scoreboard_claim(&part, POOL_A, &slot), TICKETD_DONE);
+    assert_int_equal(slot, 0);
+    assert_int_equal(scoreboard_state(&board.slots[1]), SCOREBOARD_STARTING);
+    assert_int_equal(scoreboard_claim(&part, POOL_A, &slot), TICKETD_DONE);
+    assert_int_equal(scoreboard_claim(&part, POOL_A, &slot), TICKETD_BUSY);
+    assert_int_equal(scoreboard_state(&board.slots[0]), SCOREBOARD_FREE);
+    assert_int_equal(scoreboard_state(&board.slots[3]), SCOREBOARD_FREE);
+    scoreboard_release(&part, 1);
+    assert_int_equal(scoreboard_state(&board.slots[2]), SCOREBOARD_FREE);
+    assert_ptr_equal(part.reloads, board.reloads);
+    assert_ptr_equal(part.stop_ends_ms, board.stop_ends_ms);
 }
 
 /* A new child inherits no connections and no heartbeat from a dead one, but its counts stay in the
@@ -240,7 +262,7 @@ int main(void)
         CASE(test_claim_after_a_death), CASE(test_free_slot_counts_for_nobody),
         CASE(test_load_by_state),       CASE(test_load_by_pool),
         CASE(test_shared_over_fork),    CASE(test_counters_add),
-        CASE(test_destroy_twice),
+        CASE(test_destroy_twice),       CASE(test_part),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
