@@ -7,8 +7,6 @@
 #include "util/append.h"
 #include "util/clock.h"
 
-/* libh2o's limit on connect, send and receive follows the wall clock; ours is `timer`. */
-#define NEVER_MS (365ULL * 24 * 60 * 60 * 1000)
 /* The longest that the timer is set to; then it looks again. */
 #define WATCH_MAX_MS 3600000
 /* Bytes of a request's head that are not the caller's or the URL's, at most. */
@@ -71,18 +69,13 @@ struct upstream *upstream_new(const struct upstream_options *options)
     if (upstream == NULL)
         return NULL;
     upstream->options = *options;
+    upstream->loop = options->context->loop;
     upstream->timer_due_ms = UINT64_MAX;
     TAILQ_INIT(&upstream->exchanges);
-    if (http_timer_init(&upstream->timer, options->context->loop, on_time, upstream) < 0) {
+    if (http_timer_init(&upstream->timer, upstream->loop, on_time, upstream) < 0) {
         free(upstream);
         return NULL;
     }
-    h2o_timeout_init(options->context->loop, &upstream->never, NEVER_MS);
-    upstream->http = (h2o_http1client_ctx_t){
-        .loop = options->context->loop,
-        .getaddr_receiver = &options->context->receivers.hostinfo_getaddr,
-        .io_timeout = &upstream->never,
-    };
     print_host(upstream);
     upstream_resolve(upstream, clock_monotonic_ms());
     return upstream;
@@ -98,7 +91,6 @@ void upstream_free(struct upstream *upstream)
         upstream_exchange_drop(exchange);
     upstream_free_addresses(upstream);
     http_timer_deinit(&upstream->timer);
-    h2o_timeout_dispose(upstream->http.loop, &upstream->never);
     free(upstream);
 }
 

@@ -1,6 +1,7 @@
 /* One worker's way to an HTTP/1.1 service behind a URL: its addresses, the connections to them, and
- * one exchange at a time on each of these.  On libh2o's http1client and socketpool, which know
- * neither a limit on connections, nor a second address, nor a clock that nobody sets.
+ * one exchange at a time on each of these.  On libh2o's sockets and its pool of idle connections,
+ * but not on its http1client: that knows neither a limit on connections, nor a second address, nor
+ * a clock that nobody sets, and a reply with a broken Content-Length makes it abort the process.
  *
  * - The name of a URL is resolved off the loop (libh2o's resolver thread), and again every
  *   UPSTREAM_RESOLVE_MS and after a failure to connect, at most once a second; the addresses that

@@ -10,7 +10,7 @@ static void open_pool(struct upstream *upstream, struct upstream_address *addres
                       struct sockaddr *name, socklen_t name_len)
 {
     h2o_socketpool_init_by_address(&address->pool, name, name_len, 0, SIZE_MAX);
-    h2o_socketpool_set_timeout(&address->pool, upstream->http.loop, UPSTREAM_IDLE_MS);
+    h2o_socketpool_set_timeout(&address->pool, upstream->loop, UPSTREAM_IDLE_MS);
 }
 
 /* libh2o can close all idle connections of a pool only with the pool.  Connections that are in use
@@ -175,10 +175,11 @@ void upstream_resolve(struct upstream *upstream, uint64_t now_ms)
     else if (endpoint->kind != ENDPOINT_NAME)
         read_address(upstream, port, now_ms);
     else
-        upstream->resolving = h2o_hostinfo_getaddr(
-            upstream->http.getaddr_receiver, h2o_iovec_init(endpoint->host, strlen(endpoint->host)),
-            h2o_iovec_init(port, strlen(port)), AF_UNSPEC, SOCK_STREAM, IPPROTO_TCP, AI_NUMERICSERV,
-            on_answer, upstream);
+        upstream->resolving =
+            h2o_hostinfo_getaddr(&upstream->options.context->receivers.hostinfo_getaddr,
+                                 h2o_iovec_init(endpoint->host, strlen(endpoint->host)),
+                                 h2o_iovec_init(port, strlen(port)), AF_UNSPEC, SOCK_STREAM,
+                                 IPPROTO_TCP, AI_NUMERICSERV, on_answer, upstream);
 }
 
 void upstream_doubt_addresses(struct upstream *upstream, uint64_t now_ms)

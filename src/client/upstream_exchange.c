@@ -1,8 +1,8 @@
 #include <assert.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include "client/upstream_internal.h"
+#include "client/upstream_reply.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -34,188 +34,127 @@ static void report_failure(struct upstream_exchange *exchange, const char *why)
 
 /* ---- the end ---- */
 
-static void on_tell(h2o_timeout_entry_t *entry)
+/* Closes its connection, or what shall be one. */
+static void disconnect(struct upstream_exchange *exchange)
 {
-    struct upstream_exchange *exchange =
-        H2O_STRUCT_FROM_MEMBER(struct upstream_exchange, tell, entry);
-    struct upstream_call *call = exchange->call;
+    if (exchange->connecting != NULL)
+        h2o_socketpool_cancel_connect(exchange->connecting);
+    if (exchange->sock != NULL)
+        h2o_socket_close(exchange->sock);
+    exchange->connecting = NULL;
+    exchange->sock = NULL;
+}
 
-    TAILQ_REMOVE(&exchange->upstream->exchanges, exchange, link);
+/* Gives back all that it has of the upstream. */
+static void leave(struct upstream_exchange *exchange)
+{
+    struct upstream *upstream = exchange->upstream;
+
+    disconnect(exchange);
     upstream_address_release(exchange);
-    call->exchange = NULL;
-    call->on_reply(call, &exchange->reply); /* may free the upstream */
+    TAILQ_REMOVE(&upstream->exchanges, exchange, link);
+    --upstream->busy;
+    upstream->keeping -= exchange->keep;
+    exchange->call->exchange = NULL;
+}
+
+static void free_exchange(struct upstream_exchange *exchange)
+{
     if (exchange->input != NULL)
         h2o_buffer_dispose(&exchange->input);
     free(exchange);
 }
 
-/* It wants no connection from now on. */
-static void leave(struct upstream_exchange *exchange)
+/* The connection goes back into its pool, if both sides want to keep it and it is in a state for
+ * that: a request that was answered before it was sent will never end. */
+static void put_back(struct upstream_exchange *exchange)
 {
-    --exchange->upstream->busy;
-    if (exchange->keep)
-        --exchange->upstream->keeping;
-    exchange->keep = false;
-    exchange->client = NULL;
+    if (exchange->sock == NULL || !exchange->keep || !exchange->peer_keeps || !exchange->written ||
+        !exchange->address->listed)
+        return;
+    (void)h2o_socketpool_return(&exchange->address->pool, exchange->sock);
+    exchange->sock = NULL;
+}
+
+static void on_tell(h2o_timeout_entry_t *entry)
+{
+    struct upstream_exchange *exchange =
+        H2O_STRUCT_FROM_MEMBER(struct upstream_exchange, tell, entry);
+
+    put_back(exchange);
+    leave(exchange);
+    exchange->call->on_reply(exchange->call, &exchange->reply); /* may free the upstream */
+    free_exchange(exchange);
 }
 
 static void end(struct upstream_exchange *exchange, enum upstream_end how, const char *why)
 {
     assert(exchange->phase != UPSTREAM_ENDED);
-    leave(exchange);
     exchange->phase = UPSTREAM_ENDED;
     exchange->reply.end = how;
     exchange->reply.why = why;
     exchange->tell.cb = on_tell;
-    h2o_timeout_link(exchange->upstream->http.loop,
-                     &exchange->upstream->options.context->zero_timeout, &exchange->tell);
+    h2o_timeout_link(exchange->upstream->loop, &exchange->upstream->options.context->zero_timeout,
+                     &exchange->tell);
 }
 
 static void break_off(struct upstream_exchange *exchange, const char *why)
 {
+    disconnect(exchange);
     report_failure(exchange, why);
     end(exchange, UPSTREAM_BROKEN, why);
 }
 
 void upstream_exchange_drop(struct upstream_exchange *exchange)
 {
-    if (exchange->phase == UPSTREAM_ENDED) {
+    if (exchange->phase == UPSTREAM_ENDED)
         h2o_timeout_unlink(&exchange->tell);
-    } else {
-        if (exchange->client != NULL)
-            h2o_http1client_cancel(exchange->client);
-        if (exchange->address != NULL)
-            (void)breaker_abandoned(&exchange->address->breaker);
-        leave(exchange);
-    }
-    if (exchange->input != NULL)
-        h2o_buffer_dispose(&exchange->input);
-    TAILQ_REMOVE(&exchange->upstream->exchanges, exchange, link);
-    upstream_address_release(exchange);
-    exchange->call->exchange = NULL;
-    free(exchange);
+    else if (exchange->address != NULL)
+        (void)breaker_abandoned(&exchange->address->breaker);
+    leave(exchange);
+    free_exchange(exchange);
 }
 
 /* ---- the reply ---- */
 
-/* libh2o would keep the connection, and forgets it instead. */
-static void close_connection(h2o_http1client_t *client)
+static void complete(struct upstream_exchange *exchange, const struct upstream_head *head)
 {
-    h2o_socket_close(h2o_http1client_steal_socket(client));
-}
+    struct upstream_reply *reply = &exchange->reply;
 
-static bool is_json(h2o_iovec_t type)
-{
-    static const struct text types[] = {
-        {H2O_STRLIT("application/json")},
-        {H2O_STRLIT("application/problem+json")},
-    };
-
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); ++i)
-        if (type.len >= types[i].len && strncasecmp(type.base, types[i].base, types[i].len) == 0 &&
-            (type.len == types[i].len || memchr("; \t", type.base[types[i].len], 3) != NULL))
-            return true;
-    return false;
-}
-
-/* Why a head is not believed, or NULL.  Only a length that is given in advance, once, shows whether
- * all of the body has come. */
-static const char *judge_head(int status, const h2o_header_t *headers, size_t count,
-                              size_t body_max, size_t *ret_len)
-{
-    size_t lengths = 0, types = 0, len = 0;
-
-    if (status < 200 || status > 599)
-        return "a reply of unknown status";
-    for (size_t i = 0; i < count; ++i) {
-        if (headers[i].name->len == 0)
-            return "a reply with a folded header line";
-        if (headers[i].name == &H2O_TOKEN_TRANSFER_ENCODING->buf)
-            return "a reply with a transfer coding";
-        if (headers[i].name == &H2O_TOKEN_CONTENT_LENGTH->buf) {
-            len = h2o_strtosize(headers[i].value.base, headers[i].value.len);
-            ++lengths;
-        } else if (headers[i].name == &H2O_TOKEN_CONTENT_TYPE->buf) {
-            if (!is_json(headers[i].value))
-                return "a reply that is not JSON";
-            ++types;
-        }
-    }
-    if (lengths != 1)
-        return lengths == 0 ? "a reply without a length" : "a reply with two lengths";
-    if (types != 1)
-        return types == 0 ? "a reply without a type" : "a reply with two types";
-    if (len > body_max)
-        return "a reply that is too long";
-    *ret_len = len;
-    return NULL;
-}
-
-static void complete(struct upstream_exchange *exchange, h2o_http1client_t *client)
-{
-    exchange->input = client->sock->input;
-    h2o_buffer_init(&client->sock->input, &h2o_socket_buffer_prototype);
-    exchange->reply.body =
-        (struct text){.base = exchange->input->bytes, .len = exchange->input->size};
-    if (!exchange->keep || !exchange->address->listed)
-        close_connection(client);
-    if (exchange->reply.status >= 500 && exchange->reply.status != 503)
+    h2o_socket_read_stop(exchange->sock);
+    exchange->input = exchange->sock->input;
+    h2o_buffer_init(&exchange->sock->input, &h2o_socket_buffer_prototype);
+    reply->status = head->status;
+    reply->body =
+        (struct text){.base = exchange->input->bytes + head->head_len, .len = head->body_len};
+    exchange->peer_keeps = head->keep;
+    if (reply->status >= 500 && reply->status != 503)
         report_failure(exchange, "server errors");
     else
         report_success(exchange);
     end(exchange, UPSTREAM_REPLIED, NULL);
 }
 
-static int on_body(h2o_http1client_t *client, const char *error)
+static void on_read(h2o_socket_t *sock, const char *error)
 {
-    struct upstream_exchange *exchange = client->data;
-    size_t came = client->sock->bytes_read;
+    struct upstream_exchange *exchange = sock->data;
+    struct upstream_head head = {.head_len = 0};
+    size_t came = sock->input->size;
+    const char *why = upstream_head_parse(sock->input->bytes, came, &head);
 
-    if (error != NULL && error != h2o_http1client_error_is_eos) {
-        break_off(exchange, "the connection ended within the reply's body");
-        return -1;
-    }
-    if (came > exchange->body_left) {
-        break_off(exchange, "a reply that is longer than its length");
-        return -1;
-    }
-    exchange->body_left -= came;
-    if (error == h2o_http1client_error_is_eos)
-        complete(exchange, client);
-    return 0;
-}
-
-static h2o_http1client_body_cb on_head(h2o_http1client_t *client, const char *error,
-                                       int minor_version, int status, h2o_iovec_t message,
-                                       h2o_header_t *headers, size_t header_count, int head_len)
-{
-    struct upstream_exchange *exchange = client->data;
-    const char *why;
-
-    (void)minor_version, (void)message, (void)head_len;
-    if (error == h2o_http1client_error_is_eos) {
-        close_connection(client);
-        break_off(exchange, "a reply that cannot have a body");
-        return NULL;
-    }
-    why = error != NULL ? error
-                        : judge_head(status, headers, header_count,
-                                     exchange->upstream->options.body_max, &exchange->body_left);
-    if (why != NULL) {
+    if (error != NULL)
+        break_off(exchange, came == 0 ? "the connection ended without a reply"
+                                      : "the connection ended within the reply");
+    else if (why != NULL)
         break_off(exchange, why);
-        return NULL;
-    }
-    exchange->reply.status = status;
-    return on_body;
-}
-
-/* Nothing that is asked here is answered in two steps.  Not 0: libh2o closes the connection. */
-static int on_interim(h2o_http1client_t *client, int minor_version, int status, h2o_iovec_t message,
-                      h2o_header_t *headers, size_t header_count)
-{
-    (void)minor_version, (void)status, (void)message, (void)headers, (void)header_count;
-    break_off(client->data, "an interim reply");
-    return -1;
+    else if (head.head_len == 0)
+        return;
+    else if (head.body_len > exchange->upstream->options.body_max)
+        break_off(exchange, "a reply that is too long");
+    else if (came - head.head_len > head.body_len)
+        break_off(exchange, "a reply that is longer than its length");
+    else if (came - head.head_len == head.body_len)
+        complete(exchange, &head);
 }
 
 /* ---- the request ---- */
@@ -240,30 +179,37 @@ static bool may_keep(const struct upstream *upstream)
     return upstream_idle_count(upstream) + upstream->keeping < upstream->options.keepalive_max;
 }
 
-/* Runs inside try_next when a connection idled, or none can be made at all. */
-static h2o_http1client_head_cb on_connect(h2o_http1client_t *client, const char *error,
-                                          h2o_iovec_t **ret_pieces, size_t *ret_piece_count,
-                                          int *ret_method_is_head)
+static void on_written(h2o_socket_t *sock, const char *error)
 {
-    struct upstream_exchange *exchange = client->data;
+    struct upstream_exchange *exchange = sock->data;
+
+    if (error == NULL)
+        exchange->written = true;
+    else if (exchange->phase != UPSTREAM_ENDED)
+        break_off(exchange, "the connection ended within the request");
+}
+
+/* Runs inside try_next when a connection idled, or none can be made at all. */
+static void on_connect(h2o_socket_t *sock, const char *error, void *data)
+{
+    struct upstream_exchange *exchange = data;
     struct upstream *upstream = exchange->upstream;
 
-    if (error != NULL) {
-        exchange->client = NULL;
+    exchange->connecting = NULL;
+    if (sock == NULL) {
         not_connected(exchange, error);
-        return NULL;
+        return;
     }
     exchange->phase = UPSTREAM_SENT;
     exchange->due_ms = exchange->deadline_ms;
+    exchange->sock = sock;
     exchange->keep = may_keep(upstream);
     upstream->keeping += exchange->keep;
     exchange->request[1] = exchange->keep ? h2o_iovec_init(H2O_STRLIT("\r\n"))
                                           : h2o_iovec_init(H2O_STRLIT("Connection: close\r\n\r\n"));
-    client->informational_cb = on_interim;
-    *ret_pieces = exchange->request;
-    *ret_piece_count = exchange->request[2].len > 0 ? 3 : 2;
-    *ret_method_is_head = 0;
-    return on_head;
+    sock->data = exchange;
+    h2o_socket_write(sock, exchange->request, exchange->request[2].len > 0 ? 3 : 2, on_written);
+    h2o_socket_read_start(sock, on_read);
 }
 
 /* An address that swallows what is sent to it must not use up the time of those after it. */
@@ -289,8 +235,8 @@ static bool try_next(struct upstream_exchange *exchange, uint64_t now_ms)
     exchange->phase = UPSTREAM_CONNECTING;
     exchange->due_ms = connect_due(exchange, now_ms);
     upstream_make_room(upstream, address);
-    h2o_http1client_connect_with_pool(&exchange->client, exchange, &upstream->http, &address->pool,
-                                      on_connect);
+    h2o_socketpool_connect(&exchange->connecting, &address->pool, upstream->loop, NULL, on_connect,
+                           exchange);
     if (exchange->phase != UPSTREAM_ENDED)
         upstream_watch(upstream, exchange->due_ms, now_ms);
     return true;
@@ -323,9 +269,7 @@ void upstream_exchange_resolved(struct upstream *upstream, uint64_t now_ms)
 
 void upstream_exchange_expire(struct upstream_exchange *exchange)
 {
-    if (exchange->client != NULL)
-        h2o_http1client_cancel(exchange->client);
-    exchange->client = NULL;
+    disconnect(exchange);
     switch (exchange->phase) {
     case UPSTREAM_WAITING:
         end(exchange, UPSTREAM_NOT_SENT, "the name was not resolved in time");

@@ -4,10 +4,12 @@
  *   upstream_address.c   the addresses of the URL: resolver, pools, breakers, which one is next
  *   upstream_exchange.c  one exchange: connect, send, judge the reply, tell the caller
  *
- * No callback of libh2o's client leads to the caller: an exchange that ends is put down (ENDED),
- * and its caller hears of it from a timer of length zero in the same turn of the loop.  By then
- * libh2o has put the connection back into its pool, so that the caller's next call finds it; and
- * the caller may free the upstream there. */
+ *   upstream_reply.c     judges the head of a reply
+ *
+ * An exchange that ends is put down (ENDED), and its caller hears of it from a timer of length zero
+ * in the same turn of the loop: never inside upstream_send, and never while a socket's callback
+ * runs, so that the caller may send the next one, on this connection, or free the upstream there.
+ */
 #ifndef TICKETD_CLIENT_UPSTREAM_INTERNAL_H
 #define TICKETD_CLIENT_UPSTREAM_INTERNAL_H
 
@@ -54,12 +56,14 @@ struct upstream_exchange {
     enum upstream_phase phase;
     uint64_t due_ms;                  /* when on_time looks at it; not later than deadline_ms */
     struct upstream_address *address; /* NULL while it has none */
-    h2o_http1client_t *client;        /* while CONNECTING or SENT */
-    bool keep;                        /* its connection is to stay open afterwards */
-    uint32_t tried[UPSTREAM_ADDRESSES_MAX]; /* ids of addresses, the current one included */
+    h2o_socketpool_connect_request_t *connecting; /* CONNECTING, or NULL */
+    h2o_socket_t *sock;                           /* SENT, or ENDED and not told yet; or NULL */
+    bool written;                                 /* all of the request is with the kernel */
+    bool peer_keeps;                              /* ENDED: the peer leaves the connection open */
+    bool keep;                                    /* its connection is to stay open afterwards */
+    uint32_t tried[UPSTREAM_ADDRESSES_MAX];       /* ids of addresses, the current one included */
     size_t tried_count;
 
-    size_t body_left;    /* bytes of the reply's body that have not come yet */
     h2o_buffer_t *input; /* ENDED: what reply.body points into; or NULL */
     struct upstream_reply reply;
     h2o_timeout_entry_t tell; /* ENDED: linked to the context's zero_timeout */
@@ -73,12 +77,11 @@ TAILQ_HEAD(upstream_exchanges, upstream_exchange);
 struct upstream {
     /* fixed after start */
     struct upstream_options options;
-    h2o_http1client_ctx_t http;
-    h2o_timeout_t never;              /* libh2o's own limit, out of the way */
+    h2o_loop_t *loop;
     char host[ENDPOINT_HOST_MAX + 9]; /* the Host of each request */
 
     struct upstream_exchanges exchanges;
-    uint32_t busy;    /* of these: not ENDED, so that each has a connection or will want one */
+    uint32_t busy;    /* how many these are: each has a connection or will want one */
     uint32_t keeping; /* of these: whose connection will stay open */
     struct http_timer timer;
     uint64_t timer_due_ms; /* UINT64_MAX: not set */

@@ -530,8 +530,7 @@ void vacancy_remote_free(struct vacancy_remote *remote)
         return;
     upstream_free(remote->upstream);
     h2o_timeout_unlink(&remote->turn_end);
-    if (remote->timer.sock != NULL)
-        h2o_socket_close(remote->timer.sock);
+    http_timer_deinit(&remote->timer);
     remote_cells_deinit(remote);
     free(remote->trips);
     free(remote->text);

@@ -20,6 +20,12 @@
  *     some attempt was broken and no       TICKETD_OUTCOME_UNKNOWN, with the key to ask again with
  *       later one told what became of it
  *
+ * The second attempt is made at once (a kept connection that the peer has just closed says nothing
+ * of its health), the next ones after 10, 20, … 500 ms.  A batch that the vacancy pool refuses as a
+ * whole (a 503 of its own, or 4xx) has begun nothing; every other reply that is not understood
+ * counts as broken.  While every address's breaker is open, what was never broken is not tried
+ * again.
+ *
  * After a broken attempt only a sale, a replay, sold out, or a reused key are believed to tell: the
  * vacancy pool does not begin a batch whose connection is closed already, and it says sold out only
  * when no sale of that key is on its way.

@@ -61,6 +61,8 @@ static void log_one(h2o_logger_t *logger, h2o_req_t *req)
         .request_id_len = exchange->request_id.len,
         .user_agent = agent.base,
         .user_agent_len = agent.len,
+        .traceparent = exchange->traceparent.base,
+        .traceparent_len = exchange->traceparent.len,
         .status = req->res.status,
         .bytes = req->bytes_sent,
         .duration_us = (clock_monotonic_ns() - exchange->began_ns) / 1000,

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include "http/framing.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -248,6 +249,42 @@ static void end_connection(struct http_connection *connection, h2o_socket_t *soc
     (void)shutdown(h2o_socket_get_fd(sock), SHUT_RDWR);
 }
 
+/* The one path whose long bodies are not judged here, in its plain spelling. */
+static bool is_large_path(const struct http_site *site, struct text path)
+{
+    struct text large = site->large_path;
+
+    return large.base != NULL && path.len >= large.len &&
+           memcmp(path.base, large.base, large.len) == 0 &&
+           (path.len == large.len || path.base[large.len] == '?');
+}
+
+/* Whether a body that is still coming is longer than its path takes, as its head announces; or, of
+ * a head that will be refused when the body is there, whether it gets longer than any may. */
+static bool is_too_large(const struct http_site *site, const h2o_req_t *req,
+                         const h2o_socket_t *sock)
+{
+    const struct settings *settings = site->server->settings;
+    struct framing_head head;
+
+    if (req->version == 0 || is_large_path(site, text_of(req->input.path)))
+        return false;
+    if (framing_check(sock->input->bytes, sock->input->size, &head) == NULL)
+        return head.body_len > (uint64_t)settings->max_body_bytes;
+    return sock->input->size > (size_t)(settings->max_header_bytes + settings->max_body_bytes);
+}
+
+/* What libh2o does itself where a head announces too long a body for any path: it answers, and
+ * closes.  The answer becomes a problem document on its way (http/server.c). */
+static void refuse_too_large(h2o_req_t *req, h2o_socket_t *sock)
+{
+    if (h2o_socket_is_writing(sock))
+        return; /* "100 Continue" is on its way: the next sweep finds the rest here still */
+    h2o_socket_read_stop(sock);
+    h2o_send_error_generic(req, 413, "Content Too Large", "",
+                           H2O_SEND_ERROR_HTTP1_CLOSE_CONNECTION);
+}
+
 /* A connection's phases, as the sweep tells them apart:
  *   answering  a handler or its answer is under way: no limit here (the handler has its deadline,
  *              the kernel ends unacknowledged bytes after WRITE_TIMEOUT)
@@ -275,6 +312,8 @@ static int sweep_one(h2o_req_t *req, void *data)
         end_connection(connection, sock);
     else if (answering)
         return 0;
+    else if (is_too_large(connection->site, req, sock))
+        refuse_too_large(req, sock);
     else if (spent_ms >= HTTP_SWEEP_MS + (uint64_t)(connection->reading
                                                         ? settings->request_timeout_ms
                                                         : settings->keepalive_timeout_ms))

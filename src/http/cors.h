@@ -8,7 +8,7 @@
 #include "ticketd/text.h"
 
 /* Headers of ours that a script may read. */
-#define CORS_EXPOSED_HEADERS "X-Request-ID, Retry-After, Idempotent-Replayed"
+#define CORS_EXPOSED_HEADERS "X-Request-ID, Retry-After, Idempotent-Replayed, Idempotency-Key"
 /* Methods and request headers that a preflight allows, and for how many seconds it holds. */
 #define CORS_ALLOWED_METHODS "GET, HEAD, POST, OPTIONS"
 #define CORS_ALLOWED_HEADERS "Content-Type, Idempotency-Key, X-Request-ID, traceparent, tracestate"

@@ -2,11 +2,13 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <poll.h>
 
 #include "http/connection.h"
 #include "http/server.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/traceparent.h"
 
 /* Headers of ours on one answer, at most. */
 #define REPLY_HEADERS_MAX 12
@@ -48,8 +50,13 @@ void http_on_gone(struct http_exchange *exchange, void (*cancel)(void *context),
  */
 static void on_parked_read(h2o_socket_t *sock, const char *error)
 {
+    struct http_connection *connection = sock->on_close.data;
+    struct http_exchange *exchange = connection->exchange;
+
     (void)error;
     h2o_socket_read_stop(sock);
+    if (exchange->on_left != NULL && http_peer_has_left(exchange))
+        exchange->on_left(exchange->left_context);
 }
 
 static h2o_socket_t *socket_of(const struct http_exchange *exchange)
@@ -69,6 +76,12 @@ void http_exchange_park(struct http_exchange *exchange)
     exchange->parked = true;
 }
 
+void http_on_left(struct http_exchange *exchange, void (*on_left)(void *context), void *context)
+{
+    exchange->on_left = on_left;
+    exchange->left_context = context;
+}
+
 /* Leaves the socket as libh2o knows it while it writes an answer: stopped.  Its start comes in the
  * same turn of the loop if the answer leaves at once, so that the poller hears of neither. */
 static void unpark(struct http_exchange *exchange)
@@ -78,6 +91,13 @@ static void unpark(struct http_exchange *exchange)
     h2o_socket_dont_read(sock, 0);
     h2o_socket_read_stop(sock);
     exchange->parked = false;
+}
+
+bool http_peer_has_left(const struct http_exchange *exchange)
+{
+    struct pollfd peer = {.fd = h2o_socket_get_fd(socket_of(exchange)), .events = POLLRDHUP};
+
+    return poll(&peer, 1, 0) == 1 && (peer.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 struct text http_path_parameter(const struct http_exchange *exchange)
@@ -101,6 +121,8 @@ static struct text *place_of(struct http_exchange *exchange, struct text name)
     switch (name.len) {
     case sizeof("origin") - 1:
         return text_equal(name, TEXT("origin")) ? &exchange->origin : NULL;
+    case sizeof("traceparent") - 1:
+        return text_equal(name, TEXT("traceparent")) ? &exchange->traceparent : NULL;
     case sizeof("content-type") - 1:
         return text_equal(name, TEXT("content-type"))   ? &exchange->content_type
                : text_equal(name, TEXT("x-request-id")) ? &exchange->request_id
@@ -112,12 +134,20 @@ static struct text *place_of(struct http_exchange *exchange, struct text name)
     }
 }
 
+/* The blanks that may stand behind a value are not its own, and libh2o leaves them there. */
+static struct text sane_trace(struct text value)
+{
+    while (value.len > 0 && (value.base[value.len - 1] == ' ' || value.base[value.len - 1] == '\t'))
+        --value.len;
+    return traceparent_is_sane(value) ? value : (struct text){.base = NULL};
+}
+
 static void find_headers(struct http_exchange *exchange)
 {
     const h2o_headers_t *headers = &exchange->req->headers;
 
     exchange->origin = exchange->content_type = exchange->request_id = exchange->idempotency_key =
-        (struct text){.base = NULL};
+        exchange->traceparent = (struct text){.base = NULL};
     exchange->idempotency_key_repeated = false;
     for (size_t i = 0; i < headers->size; ++i) {
         struct text *place = place_of(exchange, text_of(*headers->entries[i].name));
@@ -128,6 +158,7 @@ static void find_headers(struct http_exchange *exchange)
         else if (place == &exchange->idempotency_key)
             exchange->idempotency_key_repeated = true;
     }
+    exchange->traceparent = sane_trace(exchange->traceparent);
 }
 
 struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t *req)
@@ -139,6 +170,7 @@ struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t 
     exchange->server = server;
     exchange->control = connection->site->control;
     exchange->parked = false;
+    exchange->on_left = NULL;
     exchange->began_ns = server->settings->access_log ? clock_monotonic_ns() : 0;
     find_headers(exchange);
     if (!request_id_is_sane(exchange->request_id)) {
@@ -226,6 +258,7 @@ static void add_preflight(h2o_req_t *req)
 static void add_headers(struct http_exchange *exchange, const struct http_reply *reply)
 {
     static const h2o_iovec_t replayed = HEADER("Idempotent-Replayed");
+    static const h2o_iovec_t key = HEADER("Idempotency-Key");
     h2o_req_t *req = exchange->req;
 
     h2o_vector_reserve(&req->pool, &req->res.headers, REPLY_HEADERS_MAX);
@@ -238,6 +271,8 @@ static void add_headers(struct http_exchange *exchange, const struct http_reply 
         add(req, &H2O_TOKEN_ALLOW->buf, reply->allow);
     if (reply->retry_after.len != 0)
         add(req, &H2O_TOKEN_RETRY_AFTER->buf, reply->retry_after);
+    if (reply->idempotency_key.len != 0)
+        add(req, &key, reply->idempotency_key);
     if (reply->replayed)
         add(req, &replayed, TEXT("true"));
     if (reply->preflight)
@@ -270,20 +305,20 @@ void http_reply(struct http_exchange *exchange, const struct http_reply *reply)
 struct problem_extra {
     const char *pointer;
     struct text allow;
+    struct text idempotency_key;
     bool close;
 };
 
-/* A refusal that is the server's is a warning, but a crowd that is refused gets one line a second.
- */
-static void log_problem(struct http_exchange *exchange, const struct problem_kind *kind,
-                        const char *detail)
+void http_log_problem(struct http_exchange *exchange, struct text request_id,
+                      enum problem_code code, const char *detail)
 {
+    const struct problem_kind *kind = problem_kind(code);
     struct http_server *server = exchange->server;
     bool warn = kind->status >= 500 &&
                 (server->warned_ms == 0 || server->now_ms >= server->warned_ms + WARN_EVERY_MS);
 
-    log_request(warn ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, exchange->request_id.base,
-                exchange->request_id.len, "answered %d %s: %s", kind->status, kind->code, detail);
+    log_request(warn ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, request_id.base, request_id.len,
+                "answered %d %s: %s", kind->status, kind->code, detail);
     if (warn) {
         if (server->unwarned > 0)
             log_warning("%" PRIu32 " more were refused since the last such line", server->unwarned);
@@ -294,6 +329,17 @@ static void log_problem(struct http_exchange *exchange, const struct problem_kin
     }
 }
 
+/* Not a secret, only spread: a step of a linear congruential generator (D. Knuth, TAOCP vol. 2,
+ * section 3.3.4), of which the upper bits are the good ones. */
+static struct text draw_retry_after(struct http_server *server)
+{
+    static const char seconds[HTTP_RETRY_AFTER_MAX_S][1] = {"1", "2", "3"};
+
+    server->retry_draw = server->retry_draw * 1664525 + 1013904223;
+    return (struct text){.base = seconds[(server->retry_draw >> 16) % HTTP_RETRY_AFTER_MAX_S],
+                         .len = sizeof(seconds[0])};
+}
+
 static void send_problem(struct http_exchange *exchange, enum problem_code code, const char *detail,
                          const struct problem_extra *extra)
 {
@@ -301,7 +347,7 @@ static void send_problem(struct http_exchange *exchange, enum problem_code code,
     char *body = http_alloc(exchange, PROBLEM_BODY_MAX);
     size_t len = problem_print(body, code, detail, extra->pointer);
 
-    log_problem(exchange, kind, detail);
+    http_log_problem(exchange, exchange->request_id, code, detail);
     http_reply(exchange, &(struct http_reply){
                              .status = kind->status,
                              .reason = kind->title,
@@ -309,7 +355,9 @@ static void send_problem(struct http_exchange *exchange, enum problem_code code,
                              .body = {.base = body, .len = len},
                              .cache_control = TEXT("no-store"),
                              .allow = extra->allow,
-                             .retry_after = kind->status == 503 ? TEXT("1") : (struct text){0},
+                             .retry_after = kind->status == 503 ? draw_retry_after(exchange->server)
+                                                                : (struct text){0},
+                             .idempotency_key = extra->idempotency_key,
                              .close = extra->close,
                          });
 }
@@ -329,6 +377,28 @@ void http_problem_allow(struct http_exchange *exchange, enum problem_code code, 
                         struct text allow)
 {
     send_problem(exchange, code, detail, &(struct problem_extra){.allow = allow});
+}
+
+/* A string of RFC 9651 section 3.3.3. */
+static struct text quote(struct http_exchange *exchange, struct text key)
+{
+    char *quoted = http_alloc(exchange, 2 * key.len + 2), *end = quoted;
+
+    *end++ = '"';
+    for (size_t i = 0; i < key.len; ++i) {
+        if (key.base[i] == '"' || key.base[i] == '\\')
+            *end++ = '\\';
+        *end++ = key.base[i];
+    }
+    *end++ = '"';
+    return (struct text){.base = quoted, .len = (size_t)(end - quoted)};
+}
+
+void http_problem_key(struct http_exchange *exchange, enum problem_code code, const char *detail,
+                      struct text key)
+{
+    send_problem(exchange, code, detail,
+                 &(struct problem_extra){.idempotency_key = quote(exchange, key)});
 }
 
 void http_problem_close(struct http_exchange *exchange, enum problem_code code, const char *detail)

@@ -12,6 +12,12 @@
 #include "http/request_id.h"
 #include "util/json.h"
 
+/* Longest Retry-After of a problem. */
+#define HTTP_RETRY_AFTER_MAX_S 3
+
+/* What is wrong with a quantity. */
+#define HTTP_QUANTITY_DETAIL "qty must be a whole number from 1 to 2147483647"
+
 struct http_server;
 
 struct http_exchange {
@@ -25,11 +31,14 @@ struct http_exchange {
     struct text origin;
     struct text content_type;
     struct text idempotency_key; /* as sent, not decoded */
+    struct text traceparent;     /* a sane one (util/traceparent.h), else as if there was none */
     bool idempotency_key_repeated;
     uint64_t began_ns; /* for the access log; 0 when that is off */
     char made_id[REQUEST_ID_MADE_LEN];
 
-    bool parked; /* see http_exchange_park */
+    bool parked;                    /* see http_exchange_park */
+    void (*on_left)(void *context); /* see http_on_left */
+    void *left_context;
 };
 
 /* What an answer says beyond its body; zeroed fields are left out. */
@@ -41,6 +50,7 @@ struct http_reply {
     struct text cache_control;
     struct text allow;
     struct text retry_after;
+    struct text idempotency_key; /* as a structured-field string, to ask again with */
     bool replayed;  /* says that this is the answer of an earlier request with the same key */
     bool preflight; /* adds what a CORS preflight asks for */
     bool close;     /* ends the connection after this answer */
@@ -61,6 +71,11 @@ void http_on_gone(struct http_exchange *exchange, void (*cancel)(void *context),
  * meanwhile is left in the kernel. */
 void http_exchange_park(struct http_exchange *exchange);
 
+/* Has `on_left(context)` run when the client closes its end, or its writing half, while the request
+ * is parked and nothing more of the client's has arrived: for an answer that nobody else needs.
+ * It must answer, which ends the connection.  Without it such a client gets its answer. */
+void http_on_left(struct http_exchange *exchange, void (*on_left)(void *context), void *context);
+
 /* Begins an exchange: takes over or makes the request id, finds the origin. */
 struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t *req);
 
@@ -79,7 +94,9 @@ bool http_origin_allowed(const struct http_exchange *exchange);
 /* Sends the answer.  The request may be gone when this returns. */
 void http_reply(struct http_exchange *exchange, const struct http_reply *reply);
 
-/* Sends a problem document; `detail` is ours, never bytes of a client.  A 503 gets Retry-After. */
+/* Sends a problem document; `detail` is ours, never bytes of a client.  A 503 gets Retry-After: 1
+ * to HTTP_RETRY_AFTER_MAX_S seconds, drawn, so that those who were refused at one time do not all
+ * come back at one time. */
 void http_problem(struct http_exchange *exchange, enum problem_code code, const char *detail);
 
 /* The same with a JSON pointer to what is wrong in the body, and with an Allow header. */
@@ -88,8 +105,22 @@ void http_problem_at(struct http_exchange *exchange, enum problem_code code, con
 void http_problem_allow(struct http_exchange *exchange, enum problem_code code, const char *detail,
                         struct text allow);
 
+/* The same with the header Idempotency-Key: the key, of visible characters, to send the same
+ * request with again.  It is copied. */
+void http_problem_key(struct http_exchange *exchange, enum problem_code code, const char *detail,
+                      struct text key);
+
 /* The same, and the connection is closed after it: what follows on it cannot be trusted. */
 void http_problem_close(struct http_exchange *exchange, enum problem_code code, const char *detail);
+
+/* Logs that a request, or a part of one, was refused: what is the server's fault as a warning, of
+ * which a crowd gets one line a second, else for debugging.  The functions above do it themselves.
+ */
+void http_log_problem(struct http_exchange *exchange, struct text request_id,
+                      enum problem_code code, const char *detail);
+
+/* Whether the client's end has closed the connection, or its writing half: a look at the socket. */
+bool http_peer_has_left(const struct http_exchange *exchange);
 
 /* Decodes the body as JSON.  true: *ret_document must be given to json_release; or false after
  * sending the problem (malformed_json, unsupported_media_type, internal_error without memory). */

@@ -1,6 +1,5 @@
 #include "http/framing.h"
 
-#include <stdbool.h>
 #include <string.h>
 #include <strings.h>
 
@@ -10,6 +9,7 @@
 struct head_facts {
     unsigned hosts;
     unsigned content_lengths;
+    uint64_t content_length;
 };
 
 /* tchar of RFC 9110, one byte a character */
@@ -33,60 +33,74 @@ static bool is_authority(const char *value, size_t len)
     return true;
 }
 
-static bool is_decimal(const char *value, size_t len)
+bool framing_length(struct text value, size_t *ret_length)
 {
-    if (len == 0 || len > CONTENT_LENGTH_DIGITS_MAX)
+    size_t length = 0;
+
+    if (value.len == 0 || value.len > CONTENT_LENGTH_DIGITS_MAX)
         return false;
-    for (size_t i = 0; i < len; ++i)
-        if (value[i] < '0' || value[i] > '9')
+    for (size_t i = 0; i < value.len; ++i) {
+        if (value.base[i] < '0' || value.base[i] > '9')
             return false;
+        length = length * 10 + (size_t)(value.base[i] - '0');
+    }
+    *ret_length = length;
     return true;
 }
 
-static bool named(const char *name, size_t len, const char *wanted, size_t wanted_len)
+bool framing_named(struct text name, struct text wanted)
 {
-    return len == wanted_len && strncasecmp(name, wanted, len) == 0;
+    return name.len == wanted.len && strncasecmp(name.base, wanted.base, name.len) == 0;
 }
 
-#define NAMED(literal) named(name, name_len, literal, sizeof(literal) - 1)
-
-static const char *judge_field(const char *name, size_t name_len, const char *value,
-                               size_t value_len, struct head_facts *facts)
+static const char *judge_field(struct text name, struct text value, struct head_facts *facts)
 {
-    if (NAMED("host")) {
+    size_t length;
+
+    if (framing_named(name, TEXT("host"))) {
         if (++facts->hosts > 1)
             return "more than one Host header";
-        if (!is_authority(value, value_len))
+        if (!is_authority(value.base, value.len))
             return "the Host header is not a host name";
-    } else if (NAMED("content-length")) {
+    } else if (framing_named(name, TEXT("content-length"))) {
         if (++facts->content_lengths > 1)
             return "more than one Content-Length header";
-        if (!is_decimal(value, value_len))
+        if (!framing_length(value, &length))
             return "Content-Length is not a decimal number";
-    } else if (NAMED("transfer-encoding")) {
+        facts->content_length = length;
+    } else if (framing_named(name, TEXT("transfer-encoding"))) {
         return "Transfer-Encoding is not supported; send Content-Length";
     }
     return NULL;
 }
 
-/* Judges the line [line, end) without its CR LF. */
-static const char *judge_line(const char *line, const char *end, struct head_facts *facts)
+const char *framing_split(const char *line, const char *end, struct text *ret_name,
+                          struct text *ret_value)
 {
-    const char *name_end = line;
+    const char *name_end = line, *value;
 
-    if (*line == ' ' || *line == '\t')
+    if (line < end && (*line == ' ' || *line == '\t'))
         return "a header line is folded";
     while (name_end < end && is_token[(unsigned char)*name_end])
         ++name_end;
     if (name_end == line || name_end == end || *name_end != ':')
         return "a header name is empty or has a character that names do not have";
-
-    const char *value = name_end + 1;
+    value = name_end + 1;
     while (value < end && (*value == ' ' || *value == '\t'))
         ++value;
     while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
         --end;
-    return judge_field(line, (size_t)(name_end - line), value, (size_t)(end - value), facts);
+    *ret_name = (struct text){.base = line, .len = (size_t)(name_end - line)};
+    *ret_value = (struct text){.base = value, .len = (size_t)(end - value)};
+    return NULL;
+}
+
+static const char *judge_line(const char *line, const char *end, struct head_facts *facts)
+{
+    struct text name, value;
+    const char *reason = framing_split(line, end, &name, &value);
+
+    return reason != NULL ? reason : judge_field(name, value, facts);
 }
 
 /* Origin form, absolute form, or the asterisk of OPTIONS (RFC 9112 section 3.2). */
@@ -121,7 +135,7 @@ static const char *judge_request_line(const char *line, const char *end)
     return NULL;
 }
 
-const char *framing_check(const char *bytes, size_t len, size_t *ret_head_len)
+const char *framing_check(const char *bytes, size_t len, struct framing_head *ret_head)
 {
     const char *at = bytes, *end = bytes + len;
     struct head_facts facts = {0};
@@ -146,6 +160,7 @@ const char *framing_check(const char *bytes, size_t len, size_t *ret_head_len)
     }
     if (facts.hosts == 0)
         return "the Host header is missing";
-    *ret_head_len = (size_t)(at + 2 - bytes);
+    *ret_head = (struct framing_head){.head_len = (size_t)(at + 2 - bytes),
+                                      .body_len = facts.content_length};
     return NULL;
 }

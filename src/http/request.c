@@ -20,8 +20,6 @@ static bool is_json_type(struct text type)
            strncasecmp(type.base + len - 5, "+json", 5) == 0;
 }
 
-#define QUANTITY_DETAIL "qty must be a whole number from 1 to 2147483647"
-
 static bool get_quantity(struct http_exchange *exchange, const struct json_document *document,
                          int64_t *ret_quantity)
 {
@@ -31,7 +29,7 @@ static bool get_quantity(struct http_exchange *exchange, const struct json_docum
         return false;
     }
     if (json_get_integer(document, "qty", 1, STOCK_QUANTITY_MAX, ret_quantity) != JSON_DONE) {
-        http_problem_at(exchange, PROBLEM_invalid_quantity, QUANTITY_DETAIL, "#/qty");
+        http_problem_at(exchange, PROBLEM_invalid_quantity, HTTP_QUANTITY_DETAIL, "#/qty");
         return false;
     }
     return true;

@@ -23,6 +23,7 @@ struct http_path {
     h2o_handler_t super;
     struct http_site *site;
     struct path_pattern pattern;
+    size_t body_max;
     http_on_request *on_request;
     void *context;
 };
@@ -37,12 +38,15 @@ struct early_stream {
     h2o_iovec_t body;
 };
 
+/* What is answered to a body that is too long, by whoever finds it. */
+#define TOO_LARGE "the request body is longer than this server accepts"
+
 /* The raw head, as far as it is in the connection's buffer; libh2o has put names in lower case. */
-static const char *judge_framing(h2o_req_t *req, size_t *ret_head_len)
+static const char *judge_framing(h2o_req_t *req, struct framing_head *ret_head)
 {
     const h2o_buffer_t *input = req->conn->callbacks->get_socket(req->conn)->input;
 
-    return framing_check(input->bytes, input->size, ret_head_len);
+    return framing_check(input->bytes, input->size, ret_head);
 }
 
 static struct http_path *find_path(const struct http_site *site, struct text wanted,
@@ -85,25 +89,35 @@ static struct http_path *resolve(struct http_path *handler, h2o_req_t *req,
     return find_path(handler->site, text_of(target), ret_parameter);
 }
 
+static size_t body_max_of(const struct http_server *server, const struct http_path *path)
+{
+    return path == NULL ? (size_t)server->settings->max_body_bytes : path->body_max;
+}
+
 static int on_req(h2o_handler_t *super, h2o_req_t *req)
 {
     struct http_path *handler = (struct http_path *)super;
     struct http_server *server = handler->site->server;
     struct http_exchange *exchange = http_exchange_begin(server, req);
-    size_t head_len = 0;
-    const char *fault = judge_framing(req, &head_len);
+    struct framing_head head = {0};
+    const char *fault = judge_framing(req, &head);
+
+    if (fault == NULL) /* which is where a target is judged, too */
+        handler = resolve(handler, req, &exchange->parameter);
 
     if (http_connection_of(req)->ended)
         http_problem_close(exchange, PROBLEM_malformed_request,
                            "it came after the connection's end");
     else if (fault != NULL)
         http_problem_close(exchange, PROBLEM_malformed_request, fault);
-    else if (head_len > (size_t)server->settings->max_header_bytes)
+    else if (head.head_len > (size_t)server->settings->max_header_bytes)
         http_problem_close(exchange, PROBLEM_header_too_large,
                            "the request head is longer than this server accepts");
+    else if (req->entity.len > body_max_of(server, handler))
+        http_problem_close(exchange, PROBLEM_body_too_large, TOO_LARGE);
     else if (exchange->control && exchange->origin.base != NULL)
         http_problem(exchange, PROBLEM_origin_not_allowed, "no page may call this service");
-    else if ((handler = resolve(handler, req, &exchange->parameter)) == NULL)
+    else if (handler == NULL)
         http_problem(exchange, PROBLEM_not_found, "there is nothing at this path");
     else
         handler->on_request(exchange, handler->context);
@@ -124,7 +138,7 @@ static enum problem_code early_code(int status, const char **ret_detail)
 {
     switch (status) {
     case 413:
-        *ret_detail = "the request body is longer than this server accepts";
+        *ret_detail = TOO_LARGE;
         return PROBLEM_body_too_large;
     case 417:
         *ret_detail = "the only expectation that is met here is 100-continue";
@@ -193,6 +207,8 @@ static void configure(struct http_server *server)
 
 int http_server_init(struct http_server *server, const struct http_server_options *options)
 {
+    int result;
+
     *server = (struct http_server){
         .settings = options->settings,
         .scoreboard = options->scoreboard,
@@ -204,7 +220,9 @@ int http_server_init(struct http_server *server, const struct http_server_option
     };
     cors_init(&server->cors, server->settings->cors_allow_origins);
     configure(server);
-    return request_id_source_init(&server->request_ids);
+    result = request_id_source_init(&server->request_ids);
+    memcpy(&server->retry_draw, server->request_ids.prefix, sizeof(server->retry_draw));
+    return result;
 }
 
 /* libh2o's own copy of what a path begins with. */
@@ -217,8 +235,8 @@ static h2o_pathconf_t *register_prefix(struct http_site *site, struct text prefi
     return pathconf;
 }
 
-void http_server_add_path(struct http_site *site, const char *path, bool compress,
-                          http_on_request *on_request, void *context)
+static h2o_pathconf_t *add_path(struct http_site *site, const char *path, size_t body_max,
+                                http_on_request *on_request, void *context)
 {
     struct path_pattern pattern = path_pattern_of(path);
     h2o_pathconf_t *pathconf = register_prefix(site, pattern.fixed);
@@ -227,18 +245,43 @@ void http_server_add_path(struct http_site *site, const char *path, bool compres
     handler->super.on_req = on_req;
     handler->site = site;
     handler->pattern = pattern;
+    handler->body_max = body_max;
     handler->on_request = on_request;
     handler->context = context;
     assert(site->path_count < HTTP_PATHS_MAX);
     site->paths[site->path_count++] = handler;
+    if (site->server->settings->access_log)
+        http_access_register(pathconf);
+    return pathconf;
+}
+
+void http_server_add_path(struct http_site *site, const char *path, bool compress,
+                          http_on_request *on_request, void *context)
+{
+    h2o_pathconf_t *pathconf =
+        add_path(site, path, (size_t)site->server->settings->max_body_bytes, on_request, context);
+
     if (compress) {
         h2o_compress_args_t gzip = {.min_size = COMPRESS_MIN_BYTES};
         gzip.gzip.quality = COMPRESS_GZIP_QUALITY;
         gzip.brotli.quality = -1;
         h2o_compress_register(pathconf, &gzip);
     }
-    if (site->server->settings->access_log)
-        http_access_register(pathconf);
+}
+
+/* libh2o knows one limit of a body for all paths, which it looks at when it has the head: that must
+ * be the greatest one.  The others are judged when the body is there (on_req), or while it is still
+ * coming (http_connection_sweep). */
+void http_server_add_large_path(struct http_site *site, const char *path, size_t body_max,
+                                http_on_request *on_request, void *context)
+{
+    h2o_globalconf_t *config = &site->server->config;
+
+    assert(site->large_path.base == NULL);
+    (void)add_path(site, path, body_max, on_request, context);
+    site->large_path = (struct text){.base = path, .len = strlen(path)};
+    if (config->max_request_entity_size < body_max)
+        config->max_request_entity_size = body_max;
 }
 
 static void on_sweep(void *server)

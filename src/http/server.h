@@ -51,6 +51,7 @@ struct http_site {
     h2o_accept_ctx_t accept;
     struct http_path *paths[HTTP_PATHS_MAX];
     uint32_t path_count;
+    struct text large_path; /* see http_server_add_large_path; base NULL: none */
 };
 
 struct http_server {
@@ -82,6 +83,7 @@ struct http_server {
     uint64_t accept_failed_ms; /* now_ms when accept last failed for want of something */
     uint64_t warned_ms;        /* now_ms when a refusal was last logged as a warning */
     uint32_t unwarned;         /* refusals since then */
+    uint32_t retry_draw;       /* state of what Retry-After is drawn from */
     bool accept_paused;
     uint32_t accept_pause_ms;
     bool draining;
@@ -99,6 +101,11 @@ int http_server_init(struct http_server *server, const struct http_server_option
  * `compress`: gzip for answers above 1 KB.  `path` and `context` are borrowed. */
 void http_server_add_path(struct http_site *site, const char *path, bool compress,
                           http_on_request *on_request, void *context);
+
+/* The same for the one path of a site whose bodies have a limit of their own, in place of
+ * MAX_BODY_BYTES.  Only in its plain spelling is a long body taken however slowly it comes. */
+void http_server_add_large_path(struct http_site *site, const char *path, size_t body_max,
+                                http_on_request *on_request, void *context);
 
 /* Begins to accept.  The loop is the caller's to run: server->context.loop.  0 or -errno. */
 int http_server_start(struct http_server *server, const struct http_server_options *options);

@@ -130,7 +130,7 @@ static void on_restock(struct vacancy_call *vacancy, const struct vacancy_result
         http_problem_at(exchange, PROBLEM_invalid_quantity, TOO_MANY, "#/add");
         break;
     default:
-        http_problem(exchange, route_problem_of(result->status),
+        http_problem(exchange, route_failure_of(result->status)->code,
                      result->status == TICKETD_OUTCOME_UNKNOWN ? RESTOCK_UNKNOWN : RESTOCK_FAILED);
         break;
     }

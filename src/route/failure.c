@@ -1,14 +1,8 @@
 #include "route/route.h"
 #include "ticketd/error.h"
 
-struct failure {
-    int status; /* of ticketd/error.h */
-    enum problem_code code;
-    const char *detail; /* says what the client may do */
-};
-
 /* The last row is for all that has no row of its own. */
-static const struct failure failures[] = {
+static const struct route_failure failures[] = {
     {TICKETD_BUSY, PROBLEM_overloaded,
      "too much is under way; nothing was sold, send the same request again"},
     {TICKETD_UNAVAILABLE, PROBLEM_vacancy_unavailable,
@@ -34,25 +28,37 @@ static const struct failure failures[] = {
 
 #define LAST (sizeof(failures) / sizeof(failures[0]) - 1)
 
-static const struct failure *failure_of(int status)
+const struct route_failure *route_failure_of(int status)
 {
-    const struct failure *failure = failures;
+    const struct route_failure *failure = failures;
 
     while (failure != &failures[LAST] && failure->status != status)
         ++failure;
     return failure;
 }
 
-enum problem_code route_problem_of(int status)
+void route_count_failure(struct router *router, const struct route_failure *failure)
 {
-    return failure_of(status)->code;
+    if (problem_kind(failure->code)->status >= 500)
+        scoreboard_add(&router->slot->count.refused, 1);
 }
 
 void route_failed(struct router *router, struct http_exchange *exchange, int status)
 {
-    const struct failure *failure = failure_of(status);
+    const struct route_failure *failure = route_failure_of(status);
 
-    if (problem_kind(failure->code)->status >= 500)
-        scoreboard_add(&router->slot->count.refused, 1);
+    route_count_failure(router, failure);
     http_problem(exchange, failure->code, failure->detail);
+}
+
+void route_outcome_unknown(struct router *router, struct http_exchange *exchange, struct text key)
+{
+    const struct route_failure *failure = route_failure_of(TICKETD_OUTCOME_UNKNOWN);
+
+    route_count_failure(router, failure);
+    http_problem_key(exchange, failure->code,
+                     "it is not known yet whether this was sold; send the same request again with "
+                     "the Idempotency-Key in this answer's headers, which sells at most once and "
+                     "tells",
+                     key);
 }

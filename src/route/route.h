@@ -29,6 +29,8 @@ struct route {
     unsigned roles; /* ROLE_BIT(role) of those that serve it */
     route_handler *handle;
     bool compress; /* gzip above 1 KB */
+    /* Longest body, where it is not MAX_BODY_BYTES: of one path of a table at most; else NULL. */
+    size_t (*body_max)(const struct settings *settings);
     const char *summary;
 };
 
@@ -69,6 +71,9 @@ void router_init(struct router *router, struct http_server *server, enum role ro
 route_handler route_available;
 /* sale.c */
 route_handler route_reserve, route_purchase;
+/* batch.c */
+route_handler route_reserve_batch;
+size_t route_batch_body_max(const struct settings *settings);
 /* order.c */
 route_handler route_order;
 /* control.c */
@@ -77,12 +82,25 @@ route_handler route_control_root, route_control_status, route_control_stock, rou
 /* operations.c */
 route_handler route_root, route_health, route_ready;
 
-/* Sends the problem of a call that failed: a status of ticketd/error.h other than done and sold out
- * (failure.c).  Counts it where the service failed, and not the client. */
+/* What is said of a call that failed. */
+struct route_failure {
+    int status; /* of ticketd/error.h */
+    enum problem_code code;
+    const char *detail; /* static; says what the client may do */
+};
+
+/* What is said of a status other than done and sold out (failure.c). */
+const struct route_failure *route_failure_of(int status);
+
+/* Counts a failure where the service failed, and not the client. */
+void route_count_failure(struct router *router, const struct route_failure *failure);
+
+/* Counts it and sends its problem. */
 void route_failed(struct router *router, struct http_exchange *exchange, int status);
 
-/* That problem's code, for a route with words of its own. */
-enum problem_code route_problem_of(int status);
+/* The same for TICKETD_OUTCOME_UNKNOWN of a request that came without a key, and was sent on with
+ * one: the client is told which. */
+void route_outcome_unknown(struct router *router, struct http_exchange *exchange, struct text key);
 
 /* Adds the list of what a table offers in a role (operations.c). */
 void route_add_endpoints(struct json_value *document, const struct route *table, enum role role);

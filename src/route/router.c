@@ -84,7 +84,11 @@ static void add_table(struct router *router, struct http_site *site, const struc
     for (uint32_t i = first; i < router->path_count; ++i) {
         struct router_path *path = &router->paths[i];
         const struct route *any = path->get != NULL ? path->get : path->post;
-        http_server_add_path(site, any->path, any->compress, on_request, path);
+        if (any->body_max != NULL)
+            http_server_add_large_path(site, any->path, any->body_max(router->settings), on_request,
+                                       path);
+        else
+            http_server_add_path(site, any->path, any->compress, on_request, path);
     }
 }
 

@@ -28,7 +28,8 @@ static void reply_success(struct sale_call *call, const struct vacancy_result *r
 static void on_vacancy(struct vacancy_call *vacancy, const struct vacancy_result *result)
 {
     struct sale_call *call = (struct sale_call *)vacancy; /* its first member */
-    struct sale_reply reply = {.status = result->status, .remaining = result->remaining};
+    struct sale_reply reply = {
+        .status = result->status, .remaining = result->remaining, .key = result->key};
 
     if (result->status == TICKETD_DONE) {
         reply_success(call, result, &reply);
@@ -55,6 +56,7 @@ static void start(struct vacancy_client *client, struct sale_call *call,
                                               .quantity = call->quantity,
                                               .key = request->key,
                                               .request_id = request->request_id,
+                                              .traceparent = request->traceparent,
                                               .deadline_ms = request->deadline_ms},
                     on_vacancy);
 }

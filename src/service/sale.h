@@ -17,6 +17,7 @@ struct sale_request {
     int64_t quantity; /* as the client sent it; the rules judge it */
     struct text key;  /* idempotency key, decoded; empty for none */
     struct text request_id;
+    struct text traceparent; /* empty for none */
     /* 0 leaves the limit to the client of the stock, which knows SALE_TIMEOUT: so a sale that needs
      * not wait needs no clock either */
     uint64_t deadline_ms;
@@ -31,6 +32,9 @@ struct sale_reply {
     bool replayed; /* success: the sale of an earlier request with the same key */
     uint32_t remaining;
     struct order_id order; /* success only */
+    /* TICKETD_OUTCOME_UNKNOWN: the key to ask again with, if the client sent none; else empty;
+     * lives while the callback runs */
+    struct text key;
     /* printable ASCII without quotes or backslashes; lives while the callback runs */
     struct text message;
 };

@@ -27,12 +27,13 @@ enum {
     METHOD_SIZE = 64,
     PATH_SIZE = 2048,
     USER_AGENT_SIZE = 512,
+    TRACEPARENT_SIZE = 64,
     /* numbers, field names, time, level */
     FIXED_SIZE = 400,
 };
 
 static_assert(ROLE_SIZE + REQUEST_ID_SIZE + REMOTE_SIZE + METHOD_SIZE + PATH_SIZE +
-                      USER_AGENT_SIZE + FIXED_SIZE <=
+                      USER_AGENT_SIZE + TRACEPARENT_SIZE + FIXED_SIZE <=
                   LOG_LINE_SIZE,
               "an access line must fit");
 
@@ -344,6 +345,9 @@ static void put_access_json(struct line *line, const struct log_access *access, 
     if (access->user_agent_len > 0)
         put_field(line, ",\"user_agent\":\"", USER_AGENT_SIZE, access->user_agent,
                   access->user_agent_len);
+    if (access->traceparent_len > 0)
+        put_field(line, ",\"traceparent\":\"", TRACEPARENT_SIZE, access->traceparent,
+                  access->traceparent_len);
     put_text(line, "}\n");
 }
 
@@ -366,6 +370,10 @@ static void put_access_text(struct line *line, const struct log_access *access, 
         put_text(line, " \"");
         put_escaped(line, USER_AGENT_SIZE, access->user_agent, access->user_agent_len, "\"");
         put_text(line, "\"");
+    }
+    if (access->traceparent_len > 0) {
+        put_text(line, " trace ");
+        put_escaped(line, TRACEPARENT_SIZE, access->traceparent, access->traceparent_len, " ");
     }
     put_text(line, "\n");
 }

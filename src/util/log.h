@@ -50,6 +50,9 @@ struct log_access {
     size_t request_id_len;
     const char *user_agent;
     size_t user_agent_len;
+    /* W3C Trace Context */
+    const char *traceparent;
+    size_t traceparent_len;
     /* HTTP status */
     int status;
     /* bytes of the answer's body */
@@ -65,6 +68,12 @@ void log_init(const struct log_options *options);
 /* Says which process this is in each line from now on; copies `role` (a short word).  `index` −1
  * means that there is none.  To be called in each process after fork. */
 void log_set_role(const char *role, int index);
+
+/* From now on each line that a library prints on stdio's `stderr` is a line of this log ("stderr:
+ * …"), for the life of the process: of level DEBUG what libh2o is known to chatter, of level ERROR
+ * anything else, such as the last words of a failed assertion.  What is written to descriptor 2
+ * past stdio is not seen.  Without memory nothing changes. */
+void log_adopt_stderr(void);
 
 /* Counts dropped lines in *counter (shared memory, or NULL for the process's own again).  What was
  * counted so far is added to it.  It must stay mapped as long as the process logs. */

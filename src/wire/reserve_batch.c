@@ -100,6 +100,13 @@ static int refuse(struct reserve_batch_fault *ret_fault, const char *why, const 
     return TICKETD_INVALID;
 }
 
+static int refuse_too_many(struct reserve_batch_fault *ret_fault)
+{
+    (void)refuse(ret_fault, "there are too many requests", "#/requests");
+    ret_fault->too_many = true;
+    return TICKETD_INVALID;
+}
+
 /* A member that is such a text; else empty. */
 static struct text visible_member(const struct json_document *item, const char *name, size_t most)
 {
@@ -120,8 +127,7 @@ static int read_request(void *context, const struct json_document *item)
     if (!json_is_object(item))
         return refuse(reading->fault, "each of the requests must be an object", "#/requests");
     if (reading->count == reading->most)
-        return refuse(reading->fault, "there are more requests than BATCH_MAX allows",
-                      "#/requests");
+        return refuse_too_many(reading->fault);
     *request = (struct reserve_batch_request){
         .key = visible_member(item, "idempotency_key", KEY_TEXT_MAX),
         .request_id = visible_member(item, "request_id", RESERVE_BATCH_REQUEST_ID_MAX),

@@ -61,6 +61,7 @@ char *reserve_batch_end(char *end);
 struct reserve_batch_fault {
     const char *why;     /* static */
     const char *pointer; /* static: where, as a JSON pointer in a URI fragment */
+    bool too_many;       /* requests: the caller knows how many it takes */
 };
 
 /* Reading a request.  The texts live as long as the document, which the caller has parsed.

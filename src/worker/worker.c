@@ -238,6 +238,7 @@ int worker_run(const struct heritage *heritage)
         return EXIT_FAILURE;
     setproctitle("worker %u (%s)", heritage->index, role_name(heritage->role));
     log_set_role(role_worker(heritage->role), (int)heritage->index);
+    log_adopt_stderr(); /* libh2o prints there */
     result = set_up(&worker, heritage);
     if (result < 0) {
         errno = -result;

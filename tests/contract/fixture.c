@@ -7,6 +7,7 @@
 #include "../unit/keeper/keeping.h"
 #include "client/vacancy_local.h"
 #include "late_client.h"
+#include "remote_side.h"
 
 struct in_process {
     struct keeping keeping;
@@ -125,6 +126,24 @@ static const struct fixture_ops implementations[] = {
         .make = judged_make,
         .pump = late_pump,
         .destroy = late_destroy,
+    },
+    {
+        .name = "remote",
+        .cancelled = CANCELLED_TAKES_EITHER, /* it may be travelling */
+        .narrow = true,
+        .pending_max = 1000,
+        .make = remote_make,
+        .pump = remote_pump,
+        .destroy = remote_destroy,
+    },
+    {
+        .name = "remote-lone",
+        .cancelled = CANCELLED_TAKES_EITHER,
+        .narrow = true,
+        .pending_max = 1000,
+        .make = remote_lone_make,
+        .pump = remote_pump,
+        .destroy = remote_destroy,
     },
 };
 

@@ -23,6 +23,8 @@ struct fixture;
 struct fixture_ops {
     const char *name;
     enum cancelled_fate cancelled;
+    /* Reaches what goes over HTTP only: the event "default", and no restock. */
+    bool narrow;
     /* So many calls may be pending at once and are all served. */
     size_t pending_max;
 

@@ -184,13 +184,19 @@ static void test_available(void **state)
     }
 }
 
-/* Events are told apart. */
+/* Events are told apart, also by a client that reaches one of them only. */
 static void test_events(void **state)
 {
     struct vacancy_request request = {.event = TEXT("other"), .quantity = 2};
     struct vacancy_result result = run(vacancy_reserve, &request);
 
     (void)state;
+    if (fixture.ops->narrow) {
+        assert_int_equal(result.status, TICKETD_EVENT_UNKNOWN);
+        assert_int_equal(sold(), 0);
+        assert_int_equal(stock_available(&fixture.stock, other), OTHER_CAPACITY);
+        return;
+    }
     assert_int_equal(result.status, TICKETD_DONE);
     assert_int_equal(result.remaining, OTHER_CAPACITY - 2);
     result = run(vacancy_available, &request);
@@ -256,6 +262,17 @@ static void test_deadline_ahead(void **state)
     assert_int_equal(run(vacancy_available, &request).remaining, CAPACITY - 1);
 }
 
+/* The event "other" where it can be reached. */
+static const char *reached_id(void)
+{
+    return fixture.ops->narrow ? "default" : "other";
+}
+
+static uint32_t reached_capacity(void)
+{
+    return fixture.ops->narrow ? CAPACITY : OTHER_CAPACITY;
+}
+
 static char *copy_of(const char *text)
 {
     char *copy = strdup(text);
@@ -279,7 +296,7 @@ static void test_request_memory_reused(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(starters); ++i) {
         struct vacancy_request *request = malloc(sizeof(*request));
-        char *id = copy_of("other"), *key = copy_of("key-1"), *request_id = copy_of("id-1");
+        char *id = copy_of(reached_id()), *key = copy_of("key-1"), *request_id = copy_of("id-1");
         assert_non_null(request);
         *request = (struct vacancy_request){
             .event = {.base = id, .len = strlen(id)},
@@ -298,9 +315,10 @@ static void test_request_memory_reused(void **state)
     await(COUNT(starters));
     for (size_t i = 0; i < COUNT(starters); ++i)
         assert_int_equal(probes[i].result.status, TICKETD_DONE);
-    assert_int_equal(probes[0].result.remaining, OTHER_CAPACITY - 3);
-    assert_int_equal(stock_available(&fixture.stock, other), OTHER_CAPACITY - 3);
-    assert_int_equal(sold(), 0);
+    assert_int_equal(probes[0].result.remaining, reached_capacity() - 3);
+    assert_int_equal(sold(), fixture.ops->narrow ? 3 : 0);
+    assert_int_equal(stock_available(&fixture.stock, other),
+                     OTHER_CAPACITY - (fixture.ops->narrow ? 0 : 3));
 }
 
 /* Many calls may be pending at once: each completes once, each ticket is sold once. */
@@ -483,14 +501,16 @@ static void test_key_reused(void **state)
     assert_int_equal(run(vacancy_reserve, &request).status, TICKETD_KEY_REUSED);
     assert_int_equal(sold(), 2);
     request.event = TEXT("other");
-    assert_int_equal(run(vacancy_reserve, &request).status, TICKETD_DONE);
+    if (!fixture.ops->narrow)
+        assert_int_equal(run(vacancy_reserve, &request).status, TICKETD_DONE);
     request = ask(3);
     request.key = TEXT("a-keY");
     assert_int_equal(run(vacancy_reserve, &request).status, TICKETD_DONE);
     assert_int_equal(sold(), 5);
 }
 
-/* A key that is sold out has not sold: it may sell later, once there are tickets. */
+/* A key that is sold out has not sold: it may sell later, once there are tickets, or fewer are
+ * asked for. */
 static void test_key_sold_out(void **state)
 {
     struct vacancy_request request = ask(CAPACITY + 1), restock = ask(1);
@@ -498,7 +518,10 @@ static void test_key_sold_out(void **state)
     (void)state;
     request.key = TEXT("a-key");
     assert_int_equal(run(vacancy_reserve, &request).status, TICKETD_SOLD_OUT);
-    assert_int_equal(run(vacancy_restock, &restock).status, TICKETD_DONE);
+    if (fixture.ops->narrow)
+        request.quantity = CAPACITY;
+    else
+        assert_int_equal(run(vacancy_restock, &restock).status, TICKETD_DONE);
     struct vacancy_result result = run(vacancy_reserve, &request);
     assert_int_equal(result.status, TICKETD_DONE);
     assert_false(result.replayed);
@@ -532,12 +555,18 @@ static void test_key_pending_together(void **state)
     assert_int_equal(sold(), 2);
 }
 
-/* A restock adds to what can be sold and to the capacity, and is refused beyond what fits. */
+/* A restock adds to what can be sold and to the capacity, and is refused beyond what fits; a client
+ * that cannot do it says so. */
 static void test_restock(void **state)
 {
     struct vacancy_request request = ask(10), most = ask(STOCK_QUANTITY_MAX);
 
     (void)state;
+    if (fixture.ops->narrow) {
+        assert_int_equal(run(vacancy_restock, &request).status, TICKETD_UNAVAILABLE);
+        assert_int_equal(stock_view(&fixture.stock, event).capacity, CAPACITY);
+        return;
+    }
     assert_int_equal(run(vacancy_restock, &request).status, TICKETD_DONE);
     assert_int_equal(stock_available(&fixture.stock, event), CAPACITY + 10);
     assert_int_equal(stock_view(&fixture.stock, event).capacity, CAPACITY + 10);
@@ -607,10 +636,11 @@ static void test_cancel_all(void **state)
 static void test_cancelled_call_is_idle(void **state)
 {
     struct probe *probe = calloc(1, sizeof(*probe));
-    struct vacancy_request request = {.event = TEXT("other"), .quantity = 1};
+    struct vacancy_request request = {.quantity = 1};
     unsigned before;
 
     (void)state;
+    request.event = (struct text){.base = reached_id(), .len = strlen(reached_id())};
     assert_non_null(probe);
     vacancy_available(fixture.client, &probe->call, &request, on_complete);
     vacancy_cancel(&probe->call);
@@ -618,7 +648,7 @@ static void test_cancelled_call_is_idle(void **state)
     vacancy_available(fixture.client, &probe->call, &request, on_complete);
     await(before + 1);
     assert_int_equal(probe->completed, before + 1);
-    assert_int_equal(probe->result.remaining, OTHER_CAPACITY);
+    assert_int_equal(probe->result.remaining, reached_capacity());
     vacancy_reserve(fixture.client, &probe->call, &request, on_complete);
     before = completed;
     vacancy_cancel(&probe->call);

@@ -58,41 +58,41 @@ static int tear_down(void **state)
 
 /* Judges the same bytes twice: where they begin at the hole before them, where they end at the one
  * after them. */
-static const char *judge(const char *bytes, size_t len, size_t *ret_head_len)
+static const char *judge(const char *bytes, size_t len, struct framing_head *ret_head)
 {
     const char *first, *second;
     char *at_end = arena + arena_size - len;
 
     assert_true(len <= arena_size);
     memcpy(arena, bytes, len);
-    first = framing_check(arena, len, ret_head_len);
+    first = framing_check(arena, len, ret_head);
     memcpy(at_end, bytes, len);
-    second = framing_check(at_end, len, ret_head_len);
+    second = framing_check(at_end, len, ret_head);
     assert_ptr_equal(first, second);
     return second;
 }
 
 static void expect_refused(const char *bytes, size_t len, const char *reason)
 {
-    size_t head_len = UNTOUCHED;
-    const char *said = judge(bytes, len, &head_len);
+    struct framing_head head = {.head_len = UNTOUCHED};
+    const char *said = judge(bytes, len, &head);
 
     if (said == NULL)
         fail_msg("accepted: %.*s", (int)len, bytes);
     else if (strstr(said, reason) == NULL)
         fail_msg("refused for \"%s\" instead of \"%s\": %.*s", said, reason, (int)len, bytes);
-    assert_int_equal(head_len, UNTOUCHED);
+    assert_int_equal(head.head_len, UNTOUCHED);
 }
 
 static void expect_accepted(const char *bytes, size_t len, size_t expected_len)
 {
-    size_t head_len = UNTOUCHED;
-    const char *said = judge(bytes, len, &head_len);
+    struct framing_head head = {.head_len = UNTOUCHED};
+    const char *said = judge(bytes, len, &head);
 
     if (said != NULL)
         fail_msg("refused for \"%s\": %.*s", said, (int)len, bytes);
-    if (head_len != expected_len)
-        fail_msg("length %zu instead of %zu: %.*s", head_len, expected_len, (int)len, bytes);
+    if (head.head_len != expected_len)
+        fail_msg("length %zu instead of %zu: %.*s", head.head_len, expected_len, (int)len, bytes);
 }
 
 struct head {
@@ -375,20 +375,20 @@ static void test_every_damaged_byte(void **state)
         "\r\nPOST / HTTP/1.1\r\nHost: a:1\r\nContent-Length: 2\r\nX: y\r\n\r\n{}";
     const size_t len = sizeof(original) - 1;
     char bytes[sizeof(original)];
-    size_t head_len;
+    struct framing_head head;
 
     (void)state;
     for (size_t i = 0; i < len; ++i) {
         for (int c = 0; c < 256; ++c) {
             memcpy(bytes, original, len);
             bytes[i] = (char)c;
-            if (judge(bytes, len, &head_len) == NULL)
-                expect_sound(bytes, len, head_len);
+            if (judge(bytes, len, &head) == NULL)
+                expect_sound(bytes, len, head.head_len);
         }
         memcpy(bytes, original, i);
         memcpy(bytes + i, original + i + 1, len - i - 1);
-        if (judge(bytes, len - 1, &head_len) == NULL)
-            expect_sound(bytes, len - 1, head_len);
+        if (judge(bytes, len - 1, &head) == NULL)
+            expect_sound(bytes, len - 1, head.head_len);
     }
 }
 
@@ -402,13 +402,13 @@ static void expect_fit_for_a_client(const char *reason)
 /* A reason is short printable text: it goes into an answer. */
 static void test_reasons_are_fit_for_clients(void **state)
 {
-    size_t head_len;
+    struct framing_head head;
 
     (void)state;
     for (size_t i = 0; i < COUNT(bad_lines); ++i)
-        expect_fit_for_a_client(judge(bad_lines[i].bytes, bad_lines[i].len, &head_len));
+        expect_fit_for_a_client(judge(bad_lines[i].bytes, bad_lines[i].len, &head));
     for (size_t i = 0; i < COUNT(bad_fields); ++i)
-        expect_fit_for_a_client(judge(bad_fields[i].bytes, bad_fields[i].len, &head_len));
+        expect_fit_for_a_client(judge(bad_fields[i].bytes, bad_fields[i].len, &head));
 }
 
 /* A long head is measured exactly, whatever its size. */
@@ -427,6 +427,29 @@ static void test_long_head(void **state)
     expect_refused(bytes, len - 1, NO_END);
 }
 
+/* The announced length of a body is told to its last digit, and is 0 without one. */
+static void test_length_of_the_body(void **state)
+{
+    static const struct {
+        struct head head;
+        uint64_t body_len;
+    } cases[] = {
+        {{HEAD("Host: a\r\n")}, 0},
+        {{HEAD("Host: a\r\nContent-Length: 0\r\n")}, 0},
+        {{HEAD("Host: a\r\nContent-Length: 007\r\n")}, 7},
+        {{HEAD("content-length:\t16384 \r\nHost: a\r\n")}, 16384},
+        {{HEAD("Host: a\r\nContent-Length: 999999999999999999\r\n")}, 999999999999999999U},
+        {{HEAD("Host: a\r\nX-Content-Length: 5\r\n")}, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); ++i) {
+        struct framing_head head = {.body_len = 4711};
+        assert_null(judge(cases[i].head.bytes, cases[i].head.len, &head));
+        assert_true(head.body_len == cases[i].body_len);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_every_damaged_byte),
         cmocka_unit_test(test_reasons_are_fit_for_clients),
         cmocka_unit_test(test_long_head),
+        cmocka_unit_test(test_length_of_the_body),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -175,6 +175,7 @@ static void test_published_codes(void **state)
         {"event_unknown", 404, "Not Found"},
         {"idempotency_key_in_flight", 409, "Conflict"},
         {"idempotency_key_reused", 422, "Unprocessable Content"},
+        {"invalid_batch", 422, "Unprocessable Content"},
         {"invalid_event", 422, "Unprocessable Content"},
         {"ledger_unavailable", 503, "Service Unavailable"},
         {"outcome_unknown", 503, "Service Unavailable"},

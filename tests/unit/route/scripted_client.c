@@ -21,6 +21,10 @@ static void ask(struct vacancy_client *client, struct vacancy_call *call,
     scripted->request = *request;
     scripted->request.key = keep(scripted->key, sizeof(scripted->key), request->key);
     scripted->request.event = keep(scripted->event, sizeof(scripted->event), request->event);
+    scripted->request.request_id =
+        keep(scripted->request_id, sizeof(scripted->request_id), request->request_id);
+    scripted->request.traceparent =
+        keep(scripted->traceparent, sizeof(scripted->traceparent), request->traceparent);
     if (!scripted->late) {
         vacancy_complete(call, &scripted->answer);
         return;

@@ -15,9 +15,11 @@ struct scripted_client {
     bool late;                    /* answers when scripted_answer_next is called */
     unsigned asked;
     unsigned cancelled;
-    struct vacancy_request request; /* the last; its texts are kept in the two below */
+    struct vacancy_request request; /* the last; its texts are kept below */
     char key[256];
     char event[64];
+    char request_id[129];
+    char traceparent[64];
     struct vacancy_call *waiting[SCRIPTED_WAITING_MAX]; /* oldest first */
     size_t waiting_count;
 };

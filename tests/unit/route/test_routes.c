@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -16,6 +17,8 @@
 #define RESERVE      "/api/v1/reserve"
 #define PURCHASE     "/api/v1/purchase"
 #define ONE          "{\"qty\":1}"
+#define TRACE_REST   "-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+#define TRACE        "00" TRACE_REST
 /* The order of ORDER, in text. */
 #define ORDER_ID "00030000-0001-8007-8000-000000000009"
 #define ORDER    ((struct order_id){.event = 3, .sequence = 1025, .token = UINT64_C(3) << 62 | 9})
@@ -188,6 +191,72 @@ static void test_failures(void **state)
     }
 }
 
+/* A refusal says to come back after one to three seconds, drawn anew each time. */
+static void test_retry_after_is_spread(void **state)
+{
+    unsigned drawn[HTTP_RETRY_AFTER_MAX_S + 1] = {0};
+
+    (void)state;
+    serving.client.answer.status = TICKETD_BUSY;
+    for (int i = 0; i < 60; ++i) {
+        struct answer answer = serving_ask(false, "POST", RESERVE, "", ONE);
+        long seconds = strtol(answer_header(&answer, "Retry-After"), NULL, 10);
+        assert_in_range(seconds, 1, HTTP_RETRY_AFTER_MAX_S);
+        ++drawn[seconds];
+    }
+    /* one of three that never came in sixty draws: once in 10^10 */
+    for (int seconds = 1; seconds <= HTTP_RETRY_AFTER_MAX_S; ++seconds)
+        assert_int_not_equal(drawn[seconds], 0);
+}
+
+/* Who sent no key and was sent on with one is told it, in a header and in no other place. */
+static void test_unknown_outcome_tells_the_key(void **state)
+{
+    struct answer answer;
+
+    (void)state;
+    serving.client.answer =
+        (struct vacancy_result){.status = TICKETD_OUTCOME_UNKNOWN, .key = TEXT("ticketd.a\"b\\c")};
+    answer = serving_ask(false, "POST", PURCHASE, "", ONE);
+    expect_problem(&answer, 503, "outcome_unknown");
+    assert_string_equal(answer_header(&answer, "Idempotency-Key"), "\"ticketd.a\\\"b\\\\c\"");
+    assert_null(strstr(answer.body, "ticketd.a"));
+    assert_non_null(strstr(answer.body, "Idempotency-Key in this answer's headers"));
+    assert_non_null(
+        strstr(answer_header(&answer, "Access-Control-Expose-Headers"), "Idempotency-Key"));
+    serving.client.answer.key = TEXT("");
+    answer = serving_ask(false, "POST", PURCHASE, "Idempotency-Key: k\r\n", ONE);
+    expect_problem(&answer, 503, "outcome_unknown");
+    assert_null(answer_header(&answer, "Idempotency-Key"));
+}
+
+/* ------------------------------------------------------------------ traces */
+
+/* A trace is handed on to the stock when it is one, and else left out; the answer is the same. */
+static void test_traceparent(void **state)
+{
+    static const struct {
+        const char *headers;
+        const char *handed_on;
+    } cases[] = {
+        {"", ""},
+        {"traceparent: " TRACE "\r\n", TRACE},
+        {"TraceParent:\t" TRACE " \r\nX-Request-ID: r\r\n", TRACE},
+        {"traceparent: 00-0af7\r\n", ""},
+        {"traceparent: 01" TRACE_REST "\r\n", ""},
+        {"traceparent:\r\n", ""},
+        {"tracestate: a=b\r\n", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); ++i) {
+        struct answer answer = serving_ask(false, "POST", PURCHASE, cases[i].headers, ONE);
+        assert_int_equal(answer.status, 200);
+        assert_null(answer_header(&answer, "traceparent"));
+        assert_string_equal(serving.client.traceparent, cases[i].handed_on);
+    }
+}
+
 /* ------------------------------------------------------------------ orders */
 
 static void answer_with_order(void)
@@ -342,6 +411,9 @@ int main(void)
         CASE(test_longest_sale),
         CASE(test_sold_out),
         CASE(test_failures),
+        CASE(test_retry_after_is_spread),
+        CASE(test_unknown_outcome_tells_the_key),
+        CASE(test_traceparent),
         CASE(test_order),
         CASE(test_order_in_other_forms),
         CASE(test_no_order),

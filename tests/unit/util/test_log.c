@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <regex.h>
@@ -814,6 +815,64 @@ static void test_drop_counter_moves_once(void **state)
     run_child(count_in_both, NULL, STDERR_FILENO);
 }
 
+static void print_on_stderr(void *context)
+{
+    (void)context;
+    log_init(&(struct log_options){.level = LOG_LEVEL_DEBUG});
+    log_adopt_stderr();
+    log_adopt_stderr();
+    errno = EAGAIN;
+    (void)fprintf(stderr, "[WARN] harmless %d\n", 1);
+    CHECK(errno == EAGAIN);
+    (void)fputs("in ", stderr);
+    (void)fputs("pieces\n\nforged\033: x\nno ", stderr);
+    log_info("between");
+    (void)fputs("end\n", stderr);
+    for (int i = 0; i < 1500; i++)
+        (void)fputc('x', stderr);
+    (void)fputc('\n', stderr);
+}
+
+/* What libraries print on stderr comes as lines of the log, whole and in order, empty ones left out
+ * and long ones in parts. */
+static void test_stderr_is_adopted(void **state)
+{
+    (void)state;
+    char *text = capture(print_on_stderr, NULL);
+    expect_match(text, "^" TIME " DEBUG ticketd: stderr: \\[WARN\\] harmless 1\n" TIME
+                       " ERROR ticketd: stderr: in pieces\n" TIME
+                       " ERROR ticketd: stderr: forged[^\033]*: x\n" TIME
+                       " INFO ticketd: between\n" TIME " ERROR ticketd: stderr: no end\n" TIME
+                       " ERROR ticketd: stderr: x{255}x{255}x{255}x{255}xxxx\n" TIME
+                       " ERROR ticketd: stderr: x{238}x{238}\n$");
+    free(text);
+}
+
+static void leave(int signal_number)
+{
+    (void)signal_number;
+    _exit(0);
+}
+
+static void fail_an_assertion(void *context)
+{
+    (void)context;
+    struct sigaction at_abort = {.sa_handler = leave};
+    log_init(&(struct log_options){.level = LOG_LEVEL_INFO});
+    log_adopt_stderr();
+    sigaction(SIGABRT, &at_abort, NULL);
+    assert(context != NULL && "a reason");
+}
+
+/* The last words of a process that fails an assertion are not lost. */
+static void test_assertion_is_logged(void **state)
+{
+    (void)state;
+    char *text = capture(fail_an_assertion, NULL);
+    expect_match(text, "^" TIME " ERROR ticketd: stderr: .*a reason.*\n$");
+    free(text);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -842,6 +901,8 @@ int main(void)
         cmocka_unit_test(test_init_again_follows_stderr),
         cmocka_unit_test(test_shared_pipe_keeps_lines_whole),
         cmocka_unit_test(test_drop_counter_moves_once),
+        cmocka_unit_test(test_stderr_is_adopted),
+        cmocka_unit_test(test_assertion_is_logged),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -236,6 +236,7 @@ static void test_no_batch(void **state)
             fail_msg("%d for %s", result, cases[i].text);
         assert_string_equal(fault.pointer, cases[i].pointer);
         assert_non_null(fault.why);
+        assert_int_equal(fault.too_many, strstr(cases[i].text, "{},{},{}") != NULL);
         assert_int_equal(count, 4711);
         assert_int_equal(timeout_ms, 4711);
     }

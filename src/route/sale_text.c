@@ -1,0 +1,35 @@
+#include "route/sale_text.h"
+
+#include <assert.h>
+
+void sale_count(struct scoreboard_slot *slot, const struct sale_call *sale,
+                const struct sale_reply *reply)
+{
+    if (reply->replayed) {
+        scoreboard_add(&slot->count.replays, 1);
+    } else if (reply->success) {
+        scoreboard_add(&slot->count.sales, 1);
+        scoreboard_add(&slot->count.tickets_sold, sale->quantity);
+    } else {
+        scoreboard_add(&slot->count.sold_out, 1);
+    }
+}
+
+char *sale_print(char *at, const struct sale_reply *reply, bool tells_replay)
+{
+    assert(reply->message.len <= SALE_MESSAGE_MAX);
+    at = append_text(at, reply->success ? TEXT("{\"success\":true,\"remaining\":")
+                                        : TEXT("{\"success\":false,\"remaining\":"));
+    at = append_u32(at, reply->remaining);
+    at = append_text(at, TEXT(",\"message\":\""));
+    at = append_text(at, reply->message);
+    if (reply->success) {
+        at = append_text(at, TEXT("\",\"order_id\":\""));
+        order_id_format(&reply->order, at);
+        at += ORDER_ID_LEN;
+    }
+    at = append_text(at, TEXT("\""));
+    if (tells_replay && reply->replayed)
+        at = append_text(at, TEXT(",\"replayed\":true"));
+    return append_text(at, TEXT("}"));
+}
