@@ -127,12 +127,12 @@ static struct upstream_exchange *new_exchange(const struct upstream *upstream,
     size_t head_max = strlen(request->method) + strlen(upstream->options.endpoint.base) +
                       request->path.len + strlen(upstream->host) + request->headers.len +
                       HEAD_FIXED_MAX;
-    struct upstream_exchange *exchange =
-        calloc(1, sizeof(*exchange) + head_max + request->body.len);
+    struct upstream_exchange *exchange = malloc(sizeof(*exchange) + head_max + request->body.len);
     char *end;
 
     if (exchange == NULL)
         return NULL;
+    *exchange = (struct upstream_exchange){.phase = UPSTREAM_WAITING};
     end = append_head(exchange->bytes, upstream, request);
     assert(end <= exchange->bytes + head_max);
     exchange->request[0] = h2o_iovec_init(exchange->bytes, (size_t)(end - exchange->bytes));
@@ -173,7 +173,6 @@ int upstream_send(struct upstream *upstream, struct upstream_call *call,
     exchange->upstream = upstream;
     exchange->call = call;
     exchange->deadline_ms = exchange->due_ms = request->deadline_ms;
-    exchange->phase = UPSTREAM_WAITING;
     TAILQ_INSERT_TAIL(&upstream->exchanges, exchange, link);
     ++upstream->busy;
     call->on_reply = on_reply;

@@ -243,6 +243,62 @@ static void test_doubtful(void **state)
     upstream = NULL;
 }
 
+/* The parser sees `len` bytes that end where its memory ends. */
+static const char *parse_alone(const char *bytes, size_t len, struct upstream_head *ret_head)
+{
+    char *copy = malloc(len);
+    const char *why;
+
+    assert_non_null(copy);
+    memcpy(copy, bytes, len);
+    why = upstream_head_parse(copy, len, ret_head);
+    free(copy);
+    return why;
+}
+
+/* Each beginning of a sound head is sound and not whole. */
+static void test_every_truncation(void **state)
+{
+    static const char reply[] = OK_HEAD("12") "{\"qty\": 998}";
+    size_t head_len = sizeof(OK_HEAD("12")) - 1;
+
+    (void)state;
+    for (size_t len = 1; len < sizeof(reply); ++len) {
+        struct upstream_head head = {.status = -1};
+
+        assert_null(parse_alone(reply, len, &head));
+        assert_int_equal(head.head_len, len < head_len ? 0 : head_len);
+        if (len >= head_len)
+            assert_int_equal(head.body_len, 12);
+    }
+}
+
+/* Whatever one byte of it is changed to: it is doubtful, not whole, or means what it says. */
+static void test_every_damaged_byte(void **state)
+{
+    char reply[] = OK_HEAD("12");
+    size_t len = sizeof(reply) - 1, length_at = (size_t)(strstr(reply, "12\r\n") - reply);
+
+    (void)state;
+    for (size_t at = 0; at < len; ++at) {
+        char sound = reply[at];
+        for (int byte = 0; byte < 256; ++byte) {
+            struct upstream_head head = {.status = -1};
+
+            reply[at] = (char)byte;
+            if (parse_alone(reply, len, &head) == NULL && head.head_len > 0) {
+                assert_int_equal(head.head_len, len);
+                assert_true(head.status >= 200 && head.status <= 599);
+                /* the blank before it may have become a digit of it */
+                assert_true(head.body_len == 12 || (at + 1 >= length_at && at <= length_at + 1));
+            } else {
+                assert_int_equal(head.body_len, 0);
+            }
+        }
+        reply[at] = sound;
+    }
+}
+
 /* A body of just body_max bytes is let in. */
 static void test_body_max(void **state)
 {
@@ -419,6 +475,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_believed, set_up, upstreaming_tear_down),
         cmocka_unit_test_setup_teardown(test_byte_by_byte, set_up, upstreaming_tear_down),
         cmocka_unit_test_setup_teardown(test_doubtful, set_up, upstreaming_tear_down),
+        cmocka_unit_test(test_every_truncation),
+        cmocka_unit_test(test_every_damaged_byte),
         cmocka_unit_test_setup_teardown(test_body_max, set_up, upstreaming_tear_down),
         cmocka_unit_test_setup_teardown(test_head_max, set_up, upstreaming_tear_down),
         cmocka_unit_test_setup_teardown(test_early, set_up, upstreaming_tear_down),

@@ -38,14 +38,14 @@ static struct {
 } resolver = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 /* Takes the C library's place in this program. */
-int clock_gettime(clockid_t clock, struct timespec *ret_now)
+int clock_gettime(clockid_t clock_id, struct timespec *tp)
 {
-    uint64_t more_ns = clock == CLOCK_MONOTONIC ? atomic_load(&passed_ns) : 0;
-    int result = (int)syscall(SYS_clock_gettime, clock, ret_now);
+    uint64_t more_ns = clock_id == CLOCK_MONOTONIC ? atomic_load(&passed_ns) : 0;
+    int result = (int)syscall(SYS_clock_gettime, clock_id, tp);
 
-    more_ns += (uint64_t)ret_now->tv_nsec;
-    ret_now->tv_sec += (time_t)(more_ns / 1000000000U);
-    ret_now->tv_nsec = (long)(more_ns % 1000000000U);
+    more_ns += (uint64_t)tp->tv_nsec;
+    tp->tv_sec += (time_t)(more_ns / 1000000000U);
+    tp->tv_nsec = (long)(more_ns % 1000000000U);
     return result;
 }
 
@@ -74,15 +74,15 @@ static int answer(char *addresses, const char *port, const struct addrinfo *hint
 }
 
 /* Likewise; runs in libh2o's resolver thread. */
-int getaddrinfo(const char *restrict name, const char *restrict port,
-                const struct addrinfo *restrict hints, struct addrinfo **restrict ret_found)
+int getaddrinfo(const char *restrict name, const char *restrict service,
+                const struct addrinfo *restrict req, struct addrinfo **restrict pai)
 {
     getaddrinfo_function *real = (getaddrinfo_function *)dlsym(RTLD_NEXT, "getaddrinfo");
     char addresses[sizeof(resolver.addresses)];
     bool known;
 
     if (strcmp(name, UPSTREAMING_NAME) != 0)
-        return real(name, port, hints, ret_found);
+        return real(name, service, req, pai);
     (void)pthread_mutex_lock(&resolver.mutex);
     ++resolver.asked;
     while (resolver.hold)
@@ -90,7 +90,7 @@ int getaddrinfo(const char *restrict name, const char *restrict port,
     known = resolver.known;
     memcpy(addresses, resolver.addresses, sizeof(addresses));
     (void)pthread_mutex_unlock(&resolver.mutex);
-    return known ? answer(addresses, port, hints, real, ret_found) : EAI_NONAME;
+    return known ? answer(addresses, service, req, real, pai) : EAI_NONAME;
 }
 
 void resolver_say(const char *addresses)
@@ -335,51 +335,44 @@ void close_peer(int peer)
     (void)close(peer);
 }
 
-static int open_listener(const char *address, uint16_t *port, int backlog,
-                         struct addrinfo **ret_name)
+static struct sockaddr_in name_of(const char *address, uint16_t port)
 {
-    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
-                             .ai_socktype = SOCK_STREAM};
-    struct sockaddr_storage bound;
-    socklen_t bound_len = sizeof(bound);
-    char service[8];
-    int fd, on = 1;
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port)};
 
-    (void)snprintf(service, sizeof(service), "%u", *port);
-    assert_int_equal(getaddrinfo(address, service, &hints, ret_name), 0);
-    fd = keep_peer(socket((*ret_name)->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    assert_int_equal(inet_pton(AF_INET, address, &name.sin_addr), 1);
+    return name;
+}
+
+static int open_listener(const char *address, uint16_t *port, int backlog)
+{
+    struct sockaddr_in name = name_of(address, *port);
+    socklen_t name_len = sizeof(name);
+    int fd = keep_peer(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)), on = 1;
+
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
-    assert_int_equal(bind(fd, (*ret_name)->ai_addr, (*ret_name)->ai_addrlen), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
     assert_int_equal(listen(fd, backlog), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&bound, &bound_len), 0);
-    *port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                              : ((struct sockaddr_in *)&bound)->sin_port);
-    memcpy((*ret_name)->ai_addr, &bound, bound_len);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &name_len), 0);
+    *port = ntohs(name.sin_port);
     return fd;
 }
 
 int listen_at(const char *address, uint16_t *port)
 {
-    struct addrinfo *name;
-    int fd = open_listener(address, port, 64, &name);
-
-    freeaddrinfo(name);
-    return fd;
+    return open_listener(address, port, 64);
 }
 
 /* Fills the queue of a listener that accepts nobody; what comes then is not answered at all. */
 int swallow_at(const char *address, uint16_t *port)
 {
-    struct addrinfo *name;
-    int fd = open_listener(address, port, 0, &name);
+    int fd = open_listener(address, port, 0);
+    struct sockaddr_in name = name_of(address, *port);
     struct pollfd connected = {.events = POLLOUT};
 
     do {
-        connected.fd =
-            keep_peer(socket(name->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        (void)connect(connected.fd, name->ai_addr, name->ai_addrlen);
+        connected.fd = keep_peer(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        (void)connect(connected.fd, (struct sockaddr *)&name, sizeof(name));
     } while (poll(&connected, 1, 100) == 1);
-    freeaddrinfo(name);
     return fd;
 }
 

@@ -70,7 +70,7 @@ void expect_ended(const struct outcome *outcome, enum upstream_end end, const ch
 
 /* ---- the other service ---- */
 
-/* A socket that listens at the address (127.0.0.1, ::1, …) and *port; 0 there: any, and which. */
+/* A socket that listens at the IPv4 address and *port; 0 there: any, and which. */
 int listen_at(const char *address, uint16_t *port);
 /* One that listens and takes no connection: what is sent to it gets no answer. */
 int swallow_at(const char *address, uint16_t *port);
