@@ -6,6 +6,7 @@ load          wrk, and a fixed number of requests in lockstep
 targets       the servers and rows that are measured: one table entry each
 figures       medians, spreads, slopes
 report        the machine's description, aligned tables, JSON
+proxies       nginx and h2o, as other servers' hops
 visit         one visit of a server under load, and what it cost
 disk          how long one sync takes
 requests      requests/s, p99, CPU time a request, ratios
@@ -14,6 +15,7 @@ durable       what a purchase costs that is on the disk before its answer
 repair        how long a killed worker is felt
 recovery      start with a large ledger: time and memory
 postgres      the same sale done by PostgreSQL
+hop           what the way through two pools costs
 memory        a worker's private memory, and what an idle connection costs
 soak          memory over minutes of mixed load
 fairness      how connections spread over four workers

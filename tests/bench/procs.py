@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -59,6 +60,12 @@ def free_port():
             except OSError:
                 continue
     raise BenchError("no free TCP port between 20000 and 32000")
+
+
+def program(name):
+    """Where a program is, or None.  Servers may lie where only root's PATH leads."""
+    paths = [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"]
+    return shutil.which(name, path=os.pathsep.join(paths))
 
 
 # ---- what /proc says -----------------------------------------------------------------------------

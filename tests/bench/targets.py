@@ -1,12 +1,11 @@
 """What is measured: a table of servers, a table of rows, a table of ratios.
 
-A new contender (two services, nginx with Lua, FastAPI, a database behind them) is one entry in
-SERVERS, and one entry in ROWS for each request that it is asked."""
+A new contender (nginx with Lua, FastAPI, a database behind them) is one entry in SERVERS, and one
+entry in ROWS for each request that it is asked."""
 
 import contextlib
 import dataclasses
 import pathlib
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ ON_DISK = "sqlite:{scratch}/ledger.db"
 READY_TIMEOUT_S = 20
 
 AVAILABLE = Request("GET", "/api/v1/available")
+READY = Request("GET", "/ready")
 PURCHASE = Request("POST", "/api/v1/purchase", '{"qty":1}')
 
 
@@ -39,26 +39,33 @@ class Place:
             self._ports[name] = procs.free_port()
         return self._ports[name]
 
+    def write(self, files):
+        """Puts what a server reads into the directory: {name: text}."""
+        for name, text in files.items():
+            (self.scratch / name).write_text(text, encoding="utf-8")
+
 
 @dataclasses.dataclass(frozen=True)
 class Server:
     name: str
-    # Command lines, started together; they may write what they need into place.scratch.  They end
-    # on SIGTERM, and everything they fork counts as theirs.
+    # Command lines, started together.  They end on SIGTERM, and everything they fork counts as
+    # theirs.
     commands: Callable[[Place], list[list[str]]]
-    # Programs that must exist: a name in PATH, or {build}/….
+    # Programs that must exist: a name in PATH or where PATHs of root look too, or {build}/….
     needs: tuple[str, ...]
     # {scratch} in a value is the directory of its own.
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     ready_path: str = AVAILABLE.path
     # Which core(s): "server" shares one with all its processes, "any" is left to the scheduler.
     pinning: str = "server"
+    # What they read, written into place.scratch before they start: {name: text}.
+    files: Callable[[Place], dict[str, str]] = lambda _place: {}
 
     def missing(self, build):
         """The first thing it needs that is not there, or None."""
         for need in self.needs:
             path = need.format(build=build)
-            if shutil.which(path) is None:
+            if procs.program(path) is None:
                 return path
         return None
 
@@ -75,6 +82,19 @@ def _floor(kind):
     )
 
 
+def _command(place, mode, **options):
+    words = [f"{place.build}/ticketd", "--deployment-mode", mode]
+    for name, value in {"host": "127.0.0.1", **options, "initial_stock": STOCK}.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return words
+
+
+def _environment(ledger, settings):
+    # A rebuild under a running bench must not restart the server that is being measured.
+    given = {name: str(value) for name, value in settings.items()}
+    return {"RELOAD": "false", "LEDGER_URL": ledger, **given}
+
+
 def ticketd(workers=1, pinning="server", ledger=IN_MEMORY, ready_path=AVAILABLE.path, **settings):
     """The monolith; `settings` are names of the settings table, given as environment variables.
     0 workers: one for each CPU that it may use."""
@@ -82,28 +102,33 @@ def ticketd(workers=1, pinning="server", ledger=IN_MEMORY, ready_path=AVAILABLE.
     return Server(
         name=f"ticketd, {count}, {ledger.partition(':')[0]}:",
         commands=lambda place: [
-            [
-                f"{place.build}/ticketd",
-                "--deployment-mode",
-                "monolith",
-                "--host",
-                "127.0.0.1",
-                "--monolith-port",
-                str(place.port()),
-                "--workers",
-                str(workers),
-                "--initial-stock",
-                str(STOCK),
-            ]
+            _command(place, "monolith", monolith_port=place.port(), workers=workers)
         ],
         needs=("{build}/ticketd",),
-        # A rebuild under a running bench must not restart the server that is being measured.
-        environment={
-            "RELOAD": "false",
-            "LEDGER_URL": ledger,
-            **{name: str(value) for name, value in settings.items()},
-        },
+        environment=_environment(ledger, settings),
         ready_path=ready_path,
+        pinning=pinning,
+    )
+
+
+def microservices(pinning="server", ledger=IN_MEMORY, **settings):
+    """Both pools under one master, one worker each; the load goes to the ticket pool."""
+    return Server(
+        name=f"ticketd, two pools, 1 worker each, {ledger.partition(':')[0]}:",
+        commands=lambda place: [
+            _command(
+                place,
+                "microservices",
+                ticket_port=place.port(),
+                vacancy_port=place.port("vacancy"),
+                ticket_workers=1,
+                vacancy_workers=1,
+            )
+        ],
+        needs=("{build}/ticketd",),
+        environment=_environment(ledger, settings),
+        # 200 once the ticket pool reaches the vacancy pool, and that can sell.
+        ready_path=READY.path,
         pinning=pinning,
     )
 
@@ -197,6 +222,7 @@ def running(server, bench, wrapper=(), ready_timeout_s=READY_TIMEOUT_S):
         contextlib.ExitStack() as stack,
     ):
         place = Place(bench.build, scratch)
+        place.write(server.files(place))
         log = stack.enter_context(open(place.scratch / OUTPUT, "w+", encoding="utf-8"))
         commands = [[*wrapper, *command] for command in server.commands(place)]
         started = procs.Started(commands, server.settings(scratch), cpus, log)
@@ -212,14 +238,26 @@ def running(server, bench, wrapper=(), ready_timeout_s=READY_TIMEOUT_S):
             raise BenchError(f"{server.name}: {error}\n{log.read()[-2000:]}".rstrip()) from None
 
 
-def describe(server, bench):
-    """The command lines as a reader would type them, ports left open."""
+def _described_place(bench):
     place = Place(bench.build, "$SCRATCH")
     place.port = lambda name="public": f"${name.upper()}_PORT"
+    return place
+
+
+def describe(server, bench):
+    """The command lines as a reader would type them, ports left open."""
     settings = [f"{name}={value}" for name, value in server.settings("$SCRATCH").items()]
     pin = ["taskset", "-c", str(bench.server_cpu)] if server.pinning == "server" else []
     prefix = (["env", *settings] if settings else []) + pin
-    return [" ".join([*prefix, *command]) for command in server.commands(place)]
+    return [" ".join([*prefix, *command]) for command in server.commands(_described_place(bench))]
+
+
+def describe_files(server, bench):
+    """What they read, each file on one line."""
+    return [
+        f"$SCRATCH/{name}: {' '.join(text.split())}"
+        for name, text in server.files(_described_place(bench)).items()
+    ]
 
 
 def sample_answer(port, request):

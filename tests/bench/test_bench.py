@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 import threading
+import tempfile
 import time
+import types
 import unittest
 from unittest import mock
 
@@ -20,17 +22,30 @@ from bench import (  # noqa: E402
     disk,
     durable,
     figures,
+    hop,
     instructions,
     load,
     postgres,
     procs,
+    proxies,
     recovery,
     repair,
     soak,
     visit,
 )
 from bench.client import Connection, Request  # noqa: E402
-from bench.targets import AVAILABLE, ON_DISK, PURCHASE, ticketd  # noqa: E402
+from bench.targets import (  # noqa: E402
+    AVAILABLE,
+    ON_DISK,
+    OUTPUT,
+    PURCHASE,
+    Server,
+    describe,
+    describe_files,
+    microservices,
+    running,
+    ticketd,
+)
 
 FLOORS = pathlib.Path(os.environ.get("FLOORS", "build/tests/bench"))
 QTY = b'{"qty":1999999999}'
@@ -270,7 +285,114 @@ class Durability(unittest.TestCase):
         self.assertEqual(ticketd().settings("/some")["LEDGER_URL"], "memory:")
 
 
+ACCESS = [
+    b'INFO worker 1 (ticket) [1]: "POST /api/v1/purchase" 200 115 bytes 49 us',
+    b'INFO worker 0 (vacancy) [2]: "POST /api/v1/reserve/batch" 200 300 bytes 49 us',
+    b'{"pid":3,"message":"\\"POST /api/v1/purchase\\" 200"}',
+    b'INFO worker 1 (ticket) [4]: "POST /api/v1/purchase" 200 115 bytes 49 us',
+    b'INFO worker 0 (vacancy) [5]: "GET /ready" 200 115 bytes 49 us',
+]
+
+
+class Hop(unittest.TestCase):
+    def bench(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        return types.SimpleNamespace(
+            build=str(FLOORS.parent.parent),
+            scratch=os.path.realpath(scratch.name),
+            server_cpu=min(os.sched_getaffinity(0)),
+        )
+
+    # The load goes to the ticket pool; the vacancy pool has a port of its own.
+    def test_ports_of_two_pools(self):
+        (line,) = describe(microservices(), self.bench())
+        self.assertIn("--ticket-port $PUBLIC_PORT", line)
+        self.assertIn("--vacancy-port $VACANCY_PORT", line)
+
+    # A proxy has the public port, and what it is in front of has the one that it forwards to.
+    def test_ports_of_a_proxy(self):
+        with mock.patch.object(procs, "program", return_value="h2o"):
+            backend, _proxy = describe(proxies.h2o_in_front(), self.bench())
+        self.assertIn("--monolith-port $BACKEND_PORT", backend)
+        (file,) = describe_files(proxies.h2o_in_front(), self.bench())
+        self.assertIn("port: $PUBLIC_PORT", file)
+        self.assertIn("http://127.0.0.1:$BACKEND_PORT/", file)
+        behind, front = describe_files(proxies.NGINX_CHAIN, self.bench())
+        self.assertIn("listen 127.0.0.1:$BACKEND_PORT;", behind)
+        self.assertIn("listen 127.0.0.1:$PUBLIC_PORT;", front)
+        self.assertIn("server 127.0.0.1:$BACKEND_PORT;", front)
+
+    # A server finds its file, with its ports in it, when it starts.
+    def test_files_are_there_at_the_start(self):
+        floor = f"{FLOORS}/floor-epoll"
+        server = Server(
+            name="a server with a file",
+            commands=lambda place: [
+                ["sh", "-c", f'cat {place.scratch}/conf; exec "$0" {place.port()}', floor]
+            ],
+            needs=("sh",),
+            files=lambda place: {"conf": f"port is {place.port()}\n"},
+        )
+        with running(server, self.bench()) as one:
+            said = (one.scratch / OUTPUT).read_text(encoding="utf-8")
+            self.assertIn(f"port is {one.port}", said)
+
+    # Only sides of one round are compared, and what was left out leaves out its figure alone.
+    def test_figures(self):
+        rounds = {
+            case.name: [{"cpu_us": cost, "p50_us": 10 * cost} for cost in costs]
+            for case in hop.CASES
+            if case.server is not proxies.NGINX_CHAIN
+            for costs in [(3, 8) if "two pools" in case.name else (2, 4)]
+        }
+        found = hop.figures_of(rounds)
+        self.assertEqual(found["CPU a purchase, two pools / monolith, memory:"], [1.5, 2])
+        self.assertEqual(
+            found["p50 of a lone client, two pools / monolith, sqlite:, both cores"], [1.5, 2]
+        )
+        self.assertEqual(len(found), len(hop.FIGURES) - 1)
+
+    # Every figure has two sides that are measured, under names that do not hide each other.
+    def test_sides_of_figures(self):
+        names = [case.name for case in hop.CASES]
+        self.assertEqual(len(names), len(set(names)))
+        for figure in hop.FIGURES:
+            self.assertIn(figure.case, names)
+            self.assertIn(figure.to, names)
+
+    # What went wrong is summed over the rounds, and only where it may.
+    def test_wrong(self):
+        rounds = {case.name: [{"errors": 1, "refused": 2}] * 3 for case in hop.CASES}
+        wrong = hop.wrong_of(hop.CASES, rounds)
+        self.assertEqual(list(wrong.values()), [[3, 6]] * len(hop.LEDGERS))
+
+    # A load that goes wrong is an error, or a figure where it was asked how much goes wrong.
+    def test_load_that_goes_wrong(self):
+        said = "bench-result requests=5 errors=1 refused=2\n"
+        with mock.patch.object(procs, "run", return_value=said):
+            with self.assertRaises(procs.BenchError):
+                load.wrk(1, PURCHASE, 1, None)
+            found = load.wrk(1, PURCHASE, 1, None, strict=False)
+        self.assertEqual((found["errors"], found["refused"]), (1, 2))
+
+    # Purchases are counted in the one pool's log, batches in the other's.
+    def test_purchases_a_batch(self):
+        self.assertEqual(hop.purchases_a_batch(ACCESS), 3)
+        self.assertIsNone(hop.purchases_a_batch(ACCESS[:1]))
+
+
 class Processes(unittest.TestCase):
+    # Programs of root are looked for whoever asks, after those of PATH.
+    def test_programs(self):
+        with (
+            mock.patch.dict(os.environ, {"PATH": "/first"}),
+            mock.patch.object(procs.shutil, "which", side_effect=lambda _name, path: path),
+        ):
+            paths = procs.program("nginx").split(os.pathsep)
+        self.assertEqual(paths[0], "/first")
+        self.assertIn("/usr/sbin", paths)
+
     # Threads that have ended are counted: a ledger's thread must not hide what it did.
     def test_cpu_time_of_ended_threads(self):
         def work():

@@ -35,13 +35,13 @@ def costs(before, after, requests):
     }
 
 
-def _measure(server_entry, request, bench, connections, load_cpus):
+def _measure(server_entry, request, bench, connections, load_cpus, strict):
     with running(server_entry, bench) as server:
         answer = sample_answer(server.port, request)
-        load.wrk(server.port, request, bench.warmup_s, load_cpus, connections)
+        warmup = load.wrk(server.port, request, bench.warmup_s, load_cpus, connections, strict)
         pids = server.pids()
         before = clocks(procs.cpu_ns(pids) / 1e9)
-        result = load.wrk(server.port, request, bench.seconds, load_cpus, connections)
+        result = load.wrk(server.port, request, bench.seconds, load_cpus, connections, strict)
         after = clocks(procs.cpu_ns(pids) / 1e9)
         if set(server.pids()) != set(pids):
             raise BenchError(
@@ -52,6 +52,8 @@ def _measure(server_entry, request, bench, connections, load_cpus):
         "p50_us": result["p50_us"],
         "p99_us": result["p99_us"],
         **costs(before, after, result["requests"]),
+        # Those of the warm-up too: no client is told that it was only that.
+        **{name: warmup[name] + result[name] for name in ("errors", "refused")},
         "answer_bytes": len(answer.head) + len(answer.body),
     }
 
@@ -67,7 +69,10 @@ def undisturbed(measure, bench):
     return {**min(visits, key=lambda visit: visit["foreign_cpus"]), "visits": len(visits)}
 
 
-def measure_undisturbed(server, request, bench, connections=load.CONNECTIONS):
-    """wrk has its own core, unless the server is left to the scheduler: then so is wrk."""
+def measure_undisturbed(server, request, bench, connections=load.CONNECTIONS, strict=True):
+    """wrk has its own core, unless the server is left to the scheduler: then so is wrk.  Unless
+    `strict`, requests that went wrong are counted and end nothing."""
     load_cpus = {bench.load_cpu} if server.pinning == "server" else None
-    return undisturbed(lambda: _measure(server, request, bench, connections, load_cpus), bench)
+    return undisturbed(
+        lambda: _measure(server, request, bench, connections, load_cpus, strict), bench
+    )
