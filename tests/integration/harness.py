@@ -52,6 +52,8 @@ MICROSERVICES = MODE == "microservices"
 POOLS = ("vacancy", "ticket") if MICROSERVICES else ("monolith",)
 # The pool that owns the stock, and which setting names its port.
 STOCK_POOL = POOLS[0]
+# For the workers of a server, whichever pool they are of.
+ANY_POOL = r"\w+"
 STOCK_PORT = f"{STOCK_POOL.upper()}_PORT"
 # How tests sell where it does not matter how: the way of the public, over the hop where there is one.
 SELL_PATH = PURCHASE if MICROSERVICES else RESERVE
