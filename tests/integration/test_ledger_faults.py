@@ -16,7 +16,7 @@ import time
 import pytest
 
 from durability import UNKNOWN, Buyers, Ledger, buy, keeper, order, ready, seeded, sigkill_tree
-from harness import ALONE, DEFAULTS, LONG, RESERVE, SELL_PATH, SLACK_S, assert_problem, eventually, run
+from harness import (ALONE, DEFAULTS, LONG, MICROSERVICES, RESERVE, SELL_PATH, SLACK_S, assert_problem, eventually, run)
 
 STOCK = 100000
 
@@ -261,7 +261,7 @@ def scenarios(rng):
 @needs_strace
 def test_failing_calls(start, tmp_path):
     rng = seeded()
-    end = time.monotonic() + (1200 if LONG else 25)
+    end = time.monotonic() + (1200 if LONG else 12 if MICROSERVICES else 25)
     faults = 0
     for number, rule in enumerate(scenarios(rng)):
         if time.monotonic() > end:
