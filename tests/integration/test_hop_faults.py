@@ -66,6 +66,11 @@ SILENT = {
 }
 
 
+OVERLOADED = '{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"x","code":"overloaded"}'
+BUSY = faults.json_answer(OVERLOADED, "503 Service Unavailable", "application/problem+json")
+BUSY_ITEM = faults.json_answer('{"results":[{"error":%s}]}' % OVERLOADED)
+
+
 # One fault on the way, before the sale or after it: the purchase succeeds all the same, once.
 @KEYS
 @pytest.mark.parametrize("name", PROMPT)
@@ -98,12 +103,11 @@ def test_until_the_time_is_over(hop, name):
 
 # After a broken try a refusal says nothing about that try: only a sale, a replay, sold out or a
 # reused key does.
-def test_refusal_after_a_broken_try(hop):
+@pytest.mark.parametrize("refusal", [BUSY, BUSY_ITEM], ids=["of the batch", "of the one purchase"])
+def test_refusal_after_a_broken_try(hop, refusal):
     shop = hop(VACANCY_TIMEOUT=SHORT_S)
     shop.proxy.next_faults.append(faults.cuts_answer(0.5))
-    busy = '{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"x","code":"overloaded"}'
-    shop.proxy.fault = faults.answers_instead(
-        faults.json_answer(busy, "503 Service Unavailable", "application/problem+json"))
+    shop.proxy.fault = faults.answers_instead(refusal)
     answer = shop.buy()
     assert outcome(answer, None) == IN_DOUBT, answer
     shop.proxy.fault = faults.passes
@@ -111,12 +115,12 @@ def test_refusal_after_a_broken_try(hop):
 
 
 # A vacancy pool that refuses from the beginning has sold nothing, and that is what the client hears.
-def test_refusal(hop):
+@pytest.mark.parametrize("refusal", [BUSY, BUSY_ITEM], ids=["of the batch", "of the one purchase"])
+def test_refusal(hop, refusal):
     shop = hop(VACANCY_TIMEOUT=LONG_S)
-    busy = '{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"x","code":"overloaded"}'
-    shop.proxy.next_faults.append(faults.answers_instead(
-        faults.json_answer(busy, "503 Service Unavailable", "application/problem+json")))
+    shop.proxy.next_faults.append(faults.answers_instead(refusal))
     assert outcome(shop.buy(), None) == NOTHING
+    assert len(shop.proxy.batches) == 1, "it is answered at once"
     shop.check([shop.recovers()])
 
 
