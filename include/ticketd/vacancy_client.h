@@ -34,10 +34,15 @@ struct vacancy_call;
 struct vacancy_client;
 
 struct vacancy_request {
-    struct text event;     /* slug */
-    uint32_t quantity;     /* tickets, 1 … STOCK_QUANTITY_MAX; reserve and restock only */
-    struct text key;       /* idempotency key as the client sent it, empty for none; reserve only */
-    struct order_id order; /* which one; order only */
+    struct text event; /* slug */
+    uint32_t quantity; /* tickets, 1 … STOCK_QUANTITY_MAX; reserve and restock only */
+    struct text key;   /* idempotency key as the client sent it, empty for none; reserve only */
+    /* reserve only: the key is of the kind KEY_TRANSIENT_PREFIX, and this is the first attempt ever
+     * made with it, whose answer nobody believes who makes a second one.  So it need not be looked
+     * for among keys that have sold; should a second attempt overtake it all the same, the keeper
+     * finds the later of the two. */
+    bool fresh;
+    struct order_id order;   /* which one; order only */
     struct text request_id;  /* for the log of whoever answers */
     struct text traceparent; /* W3C Trace Context, as the client sent it; empty for none */
     uint64_t deadline_ms;    /* on clock_monotonic_ms()'s scale; 0 means none */

@@ -33,6 +33,7 @@ struct parked {
     uint32_t event;
     uint32_t quantity;
     enum parked_kind kind;
+    bool fresh;    /* no earlier sale can have its key */
     bool extended; /* its deadline has passed once, when the keeper had taken it */
     bool timed;    /* it is in the list of deadlines */
     TAILQ_ENTRY(parked) by_deadline;

@@ -222,18 +222,18 @@ bool upstream_address_left(const struct upstream *upstream,
     return next_address(upstream, exchange, now_ms) != NULL;
 }
 
-struct upstream_address *upstream_address_take(struct upstream *upstream,
-                                               struct upstream_exchange *exchange, uint64_t now_ms)
+bool upstream_address_take(struct upstream *upstream, struct upstream_exchange *exchange,
+                           uint64_t now_ms)
 {
     struct upstream_address *address = next_address(upstream, exchange, now_ms);
 
     if (address == NULL || exchange->tried_count == UPSTREAM_ADDRESSES_MAX ||
         !breaker_admit(&address->breaker, now_ms))
-        return NULL;
+        return false;
     exchange->tried[exchange->tried_count++] = address->id;
     exchange->address = address;
     ++address->exchanges;
-    return address;
+    return true;
 }
 
 void upstream_address_release(struct upstream_exchange *exchange)

@@ -50,6 +50,7 @@ static void leave(struct upstream_exchange *exchange)
 {
     struct upstream *upstream = exchange->upstream;
 
+    h2o_timeout_unlink(&exchange->later);
     disconnect(exchange);
     upstream_address_release(exchange);
     TAILQ_REMOVE(&upstream->exchanges, exchange, link);
@@ -63,6 +64,13 @@ static void free_exchange(struct upstream_exchange *exchange)
     if (exchange->input != NULL)
         h2o_buffer_dispose(&exchange->input);
     free(exchange);
+}
+
+static void run_later(struct upstream_exchange *exchange, h2o_timeout_cb step)
+{
+    exchange->later.cb = step;
+    h2o_timeout_link(exchange->upstream->loop, &exchange->upstream->options.context->zero_timeout,
+                     &exchange->later);
 }
 
 /* The connection goes back into its pool, if both sides want to keep it and it is in a state for
@@ -79,7 +87,7 @@ static void put_back(struct upstream_exchange *exchange)
 static void on_tell(h2o_timeout_entry_t *entry)
 {
     struct upstream_exchange *exchange =
-        H2O_STRUCT_FROM_MEMBER(struct upstream_exchange, tell, entry);
+        H2O_STRUCT_FROM_MEMBER(struct upstream_exchange, later, entry);
 
     put_back(exchange);
     leave(exchange);
@@ -93,9 +101,7 @@ static void end(struct upstream_exchange *exchange, enum upstream_end how, const
     exchange->phase = UPSTREAM_ENDED;
     exchange->reply.end = how;
     exchange->reply.why = why;
-    exchange->tell.cb = on_tell;
-    h2o_timeout_link(exchange->upstream->loop, &exchange->upstream->options.context->zero_timeout,
-                     &exchange->tell);
+    run_later(exchange, on_tell);
 }
 
 static void break_off(struct upstream_exchange *exchange, const char *why)
@@ -107,9 +113,7 @@ static void break_off(struct upstream_exchange *exchange, const char *why)
 
 void upstream_exchange_drop(struct upstream_exchange *exchange)
 {
-    if (exchange->phase == UPSTREAM_ENDED)
-        h2o_timeout_unlink(&exchange->tell);
-    else if (exchange->address != NULL)
+    if (exchange->phase != UPSTREAM_ENDED && exchange->address != NULL)
         (void)breaker_abandoned(&exchange->address->breaker);
     leave(exchange);
     free_exchange(exchange);
@@ -159,7 +163,7 @@ static void on_read(h2o_socket_t *sock, const char *error)
 
 /* ---- the request ---- */
 
-static bool try_next(struct upstream_exchange *exchange, uint64_t now_ms);
+static void connect_address(struct upstream_exchange *exchange, uint64_t now_ms);
 
 static void not_connected(struct upstream_exchange *exchange, const char *why)
 {
@@ -169,7 +173,9 @@ static void not_connected(struct upstream_exchange *exchange, const char *why)
     report_failure(exchange, why);
     upstream_address_release(exchange);
     upstream_doubt_addresses(upstream, now_ms);
-    if (now_ms >= exchange->deadline_ms || !try_next(exchange, now_ms))
+    if (now_ms < exchange->deadline_ms && upstream_address_take(upstream, exchange, now_ms))
+        connect_address(exchange, now_ms);
+    else
         end(exchange, UPSTREAM_NOT_SENT, why);
 }
 
@@ -189,7 +195,7 @@ static void on_written(h2o_socket_t *sock, const char *error)
         break_off(exchange, "the connection ended within the request");
 }
 
-/* Runs inside try_next when a connection idled, or none can be made at all. */
+/* Runs inside connect_address when a connection idled, or none can be made at all. */
 static void on_connect(h2o_socket_t *sock, const char *error, void *data)
 {
     struct upstream_exchange *exchange = data;
@@ -224,36 +230,54 @@ static uint64_t connect_due(const struct upstream_exchange *exchange, uint64_t n
     return clock_earlier(exchange->deadline_ms, now_ms + half_ms);
 }
 
-/* False, and nothing has changed: there is no address to try.  now_ms is before the deadline. */
-static bool try_next(struct upstream_exchange *exchange, uint64_t now_ms)
+/* now_ms is before the deadline. */
+static void connect_address(struct upstream_exchange *exchange, uint64_t now_ms)
 {
     struct upstream *upstream = exchange->upstream;
-    struct upstream_address *address = upstream_address_take(upstream, exchange, now_ms);
 
-    if (address == NULL)
-        return false;
     exchange->phase = UPSTREAM_CONNECTING;
     exchange->due_ms = connect_due(exchange, now_ms);
-    upstream_make_room(upstream, address);
-    h2o_socketpool_connect(&exchange->connecting, &address->pool, upstream->loop, NULL, on_connect,
-                           exchange);
+    upstream_make_room(upstream, exchange->address);
+    h2o_socketpool_connect(&exchange->connecting, &exchange->address->pool, upstream->loop, NULL,
+                           on_connect, exchange);
     if (exchange->phase != UPSTREAM_ENDED)
         upstream_watch(upstream, exchange->due_ms, now_ms);
-    return true;
+}
+
+/* It has not done anything that would say something about the peer. */
+static void end_unused(struct upstream_exchange *exchange)
+{
+    (void)breaker_abandoned(&exchange->address->breaker);
+    end(exchange, UPSTREAM_NOT_SENT, "its time was over");
+}
+
+static void on_begin(h2o_timeout_entry_t *entry)
+{
+    struct upstream_exchange *exchange =
+        H2O_STRUCT_FROM_MEMBER(struct upstream_exchange, later, entry);
+    uint64_t now_ms = clock_monotonic_ms();
+
+    if (now_ms < exchange->deadline_ms)
+        connect_address(exchange, now_ms);
+    else
+        end_unused(exchange);
 }
 
 void upstream_exchange_begin(struct upstream_exchange *exchange, uint64_t now_ms)
 {
     struct upstream *upstream = exchange->upstream;
 
-    if (exchange->deadline_ms <= now_ms)
-        end(exchange, UPSTREAM_NOT_SENT, "its time was over");
-    else if (upstream->address_count == 0 && upstream->resolving != NULL)
-        upstream_watch(upstream, exchange->due_ms, now_ms);
-    else if (!try_next(exchange, now_ms))
+    upstream_watch(upstream, exchange->due_ms, now_ms);
+    if (upstream->address_count == 0 && upstream->resolving != NULL)
+        return;
+    if (upstream_address_take(upstream, exchange, now_ms)) {
+        exchange->phase = UPSTREAM_CHOSEN;
+        run_later(exchange, on_begin);
+    } else {
         end(exchange, UPSTREAM_NOT_SENT,
             upstream->address_count == 0 ? "the name does not resolve"
                                          : "every address is left alone");
+    }
 }
 
 void upstream_exchange_resolved(struct upstream *upstream, uint64_t now_ms)
@@ -273,6 +297,10 @@ void upstream_exchange_expire(struct upstream_exchange *exchange)
     switch (exchange->phase) {
     case UPSTREAM_WAITING:
         end(exchange, UPSTREAM_NOT_SENT, "the name was not resolved in time");
+        break;
+    case UPSTREAM_CHOSEN:
+        h2o_timeout_unlink(&exchange->later);
+        end_unused(exchange);
         break;
     case UPSTREAM_CONNECTING:
         not_connected(exchange, "no connection in time");

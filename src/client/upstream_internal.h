@@ -6,10 +6,11 @@
  *
  *   upstream_reply.c     judges the head of a reply
  *
- * An exchange that ends is put down (ENDED), and its caller hears of it from a timer of length zero
- * in the same turn of the loop: never inside upstream_send, and never while a socket's callback
- * runs, so that the caller may send the next one, on this connection, or free the upstream there.
- */
+ * Two steps of an exchange are left to a timer of length zero, which runs in the same turn of the
+ * loop, or in the next when there is none.  It begins there: outside of a turn, libh2o cannot bear
+ * that a socket is written to and closed.  And its caller hears there of its end: never inside
+ * upstream_send, and never while a socket's callback runs, so that the caller may send the next
+ * one, on this connection, or free the upstream. */
 #ifndef TICKETD_CLIENT_UPSTREAM_INTERNAL_H
 #define TICKETD_CLIENT_UPSTREAM_INTERNAL_H
 
@@ -42,6 +43,7 @@ struct upstream_address {
 
 enum upstream_phase {
     UPSTREAM_WAITING, /* for the resolver */
+    UPSTREAM_CHOSEN,  /* it has an address, and connects in this or the next turn of the loop */
     UPSTREAM_CONNECTING,
     UPSTREAM_SENT,  /* wholly or in part */
     UPSTREAM_ENDED, /* the caller does not know yet */
@@ -66,7 +68,7 @@ struct upstream_exchange {
 
     h2o_buffer_t *input; /* ENDED: what reply.body points into; or NULL */
     struct upstream_reply reply;
-    h2o_timeout_entry_t tell; /* ENDED: linked to the context's zero_timeout */
+    h2o_timeout_entry_t later; /* CHOSEN, ENDED: linked to the context's zero_timeout */
 
     h2o_iovec_t request[3]; /* head, its end, body */
     char bytes[];           /* of head and body */
@@ -105,12 +107,12 @@ void upstream_resolve(struct upstream *upstream, uint64_t now_ms);
 /* An address could not be connected: it may have moved. */
 void upstream_doubt_addresses(struct upstream *upstream, uint64_t now_ms);
 
-/* The address that the exchange is to try next, admitted by its breaker and held for it; NULL: none
- * is left. */
-struct upstream_address *upstream_address_take(struct upstream *upstream,
-                                               struct upstream_exchange *exchange, uint64_t now_ms);
+/* Gives the exchange the address that it is to try next, admitted by its breaker; false: none is
+ * left. */
+bool upstream_address_take(struct upstream *upstream, struct upstream_exchange *exchange,
+                           uint64_t now_ms);
 
-/* Whether upstream_address_take would find one. */
+/* Whether upstream_address_take would find one.  With exchange NULL: for a new one. */
 bool upstream_address_left(const struct upstream *upstream,
                            const struct upstream_exchange *exchange, uint64_t now_ms);
 
@@ -128,8 +130,7 @@ void upstream_free_addresses(struct upstream *upstream);
 
 /* ---- exchanges ---- */
 
-/* Goes on with one that is WAITING as far as it can: to an address, back to waiting for the
- * resolver, or to its end. */
+/* Goes on with one that is WAITING: to an address, to its end, or it waits on for the resolver. */
 void upstream_exchange_begin(struct upstream_exchange *exchange, uint64_t now_ms);
 
 /* Its due_ms has passed. */

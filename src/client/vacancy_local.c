@@ -135,7 +135,7 @@ static bool ended_by_index(struct vacancy_local *local, struct parked *cell)
 static void sold_out(struct vacancy_local *local, struct parked *cell,
                      const struct stock_entry *seen)
 {
-    bool keyed = !ledger_key_is_none(&cell->key);
+    bool keyed = !ledger_key_is_none(&cell->key) && !cell->fresh;
 
     if (keyed && stock_durable(local->options.stock, cell->event) < seen->sequence) {
         parked_wait_for_index(&local->parked, cell, seen->sequence);
@@ -196,7 +196,7 @@ static void judge(struct vacancy_local *local, struct parked *cell)
         sell(local, cell);
         return;
     }
-    if (ended_by_index(local, cell))
+    if (!cell->fresh && ended_by_index(local, cell))
         return;
     leader = parked_leader(&local->parked, cell->event, &cell->key);
     if (leader != NULL)
@@ -222,11 +222,12 @@ static void judge_followers(struct vacancy_local *local, uint32_t event,
     }
 }
 
-/* Nothing to wait for: `memory:` and no key. */
+/* Nothing to wait for: `memory:`, and no key or a fresh one. */
 static void sell_at_once(struct vacancy_local *local, struct vacancy_call *call, uint32_t event,
-                         uint32_t quantity)
+                         uint32_t quantity, const struct ledger_key *key)
 {
-    struct stock_sale sale = {.quantity = quantity, .token = token_next(&local->tokens)};
+    struct stock_sale sale = {
+        .quantity = quantity, .token = token_next(&local->tokens), .key = *key};
     struct vacancy_result result;
     struct stock_entry entry = {0};
     int answer = stock_sell(local->options.stock, local->options.place, event, &sale, &entry);
@@ -250,15 +251,20 @@ static void local_reserve(struct vacancy_client *client, struct vacancy_call *ca
     struct ledger_key key = no_key;
     struct parked *cell;
     uint32_t event;
+    bool fresh;
 
     if (!begin(local, call, request, &event))
         return;
-    if (!local->options.durable && request->key.len == 0) {
-        sell_at_once(local, call, event, request->quantity);
-        return;
-    }
     if (request->key.len > 0)
         key_hash(local->hasher, request->key, &key);
+    fresh = request->fresh && ledger_key_is_transient(&key);
+    if (!local->options.durable && (request->key.len == 0 || fresh)) {
+        if (fresh && keys_are_full(local->options.stock, &key))
+            refuse(call, TICKETD_BUSY);
+        else
+            sell_at_once(local, call, event, request->quantity, &key);
+        return;
+    }
     cell = parked_take(&local->parked, call, deadline_of(local, request), &key);
     if (cell == NULL) {
         refuse(call, TICKETD_BUSY);
@@ -266,6 +272,7 @@ static void local_reserve(struct vacancy_client *client, struct vacancy_call *ca
     }
     cell->event = event;
     cell->quantity = request->quantity;
+    cell->fresh = fresh;
     call->pending = cell;
     judge(local, cell);
 }

@@ -47,6 +47,7 @@ static struct text print_batch(const struct vacancy_remote *remote,
                                 &(struct reserve_batch_request){
                                     .quantity = cell->quantity,
                                     .key = {cell->key, cell->key_len},
+                                    .fresh = cell->made_key && cell->attempts == 0,
                                     .request_id = {cell->request_id, cell->request_id_len},
                                     .traceparent = {cell->traceparent, cell->traceparent_len},
                                 },

@@ -230,12 +230,14 @@ static struct batch *new_batch(struct router *router, struct http_exchange *exch
     return batch;
 }
 
-static void start(struct item *item, struct text key, uint64_t deadline_ms)
+static void start(struct item *item, const struct reserve_batch_request *request,
+                  uint64_t deadline_ms)
 {
     sale_reserve(item->batch->router->vacancy, &item->sale,
                  &(struct sale_request){.event = TEXT(STOCK_DEFAULT_EVENT),
                                         .quantity = item->quantity,
-                                        .key = key,
+                                        .key = request->key,
+                                        .fresh = request->fresh,
                                         .request_id = item->request_id,
                                         .traceparent = item->traceparent,
                                         .deadline_ms = deadline_ms},
@@ -256,7 +258,7 @@ static void start_all(struct batch *batch, const struct reserve_batch_request *r
         if (requests[i].key_is_invalid)
             refuse(&batch->items[i], &invalid_key, "idempotency_key");
         else
-            start(&batch->items[i], requests[i].key, deadline_ms);
+            start(&batch->items[i], &requests[i], deadline_ms);
     }
     batch->starting = false;
 }

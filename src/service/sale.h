@@ -16,6 +16,7 @@ struct sale_request {
     struct text event;
     int64_t quantity; /* as the client sent it; the rules judge it */
     struct text key;  /* idempotency key, decoded; empty for none */
+    bool fresh;       /* see struct vacancy_request */
     struct text request_id;
     struct text traceparent; /* empty for none */
     /* 0 leaves the limit to the client of the stock, which knows SALE_TIMEOUT: so a sale that needs

@@ -15,13 +15,15 @@
 #define END         "]}"
 #define QUANTITY    "{\"qty\":"
 #define KEY         ",\"idempotency_key\":\""
+#define FRESH       ",\"fresh\":true"
 #define REQUEST_ID  ",\"request_id\":\""
 #define TRACEPARENT ",\"traceparent\":\""
 
 static_assert(sizeof("{" TIMEOUT "," REQUESTS END) + APPEND_U32_MAX <= RESERVE_BATCH_ENVELOPE_SIZE,
               "what is around the requests has room");
-static_assert(sizeof("," QUANTITY KEY "\"" REQUEST_ID "\"" TRACEPARENT "\"}") + APPEND_U32_MAX +
-                      2 * (KEY_TEXT_MAX + RESERVE_BATCH_REQUEST_ID_MAX) + TRACEPARENT_LEN <=
+static_assert(sizeof("," QUANTITY KEY "\"" FRESH REQUEST_ID "\"" TRACEPARENT "\"}") +
+                      APPEND_U32_MAX + 2 * (KEY_TEXT_MAX + RESERVE_BATCH_REQUEST_ID_MAX) +
+                      TRACEPARENT_LEN <=
                   RESERVE_BATCH_REQUEST_SIZE,
               "a request has room, even if each of its characters is escaped");
 
@@ -74,6 +76,8 @@ char *reserve_batch_add(char *end, const struct reserve_batch_request *request, 
     end = append_text(end, TEXT(QUANTITY));
     end = append_u32(end, (uint32_t)request->quantity);
     end = append_member(end, TEXT(KEY), request->key, KEY_TEXT_MAX);
+    if (request->fresh)
+        end = append_text(end, TEXT(FRESH));
     end = append_member(end, TEXT(REQUEST_ID), request->request_id, RESERVE_BATCH_REQUEST_ID_MAX);
     end = append_member(end, TEXT(TRACEPARENT), request->traceparent, TRACEPARENT_LEN);
     *end++ = '}';
@@ -133,6 +137,8 @@ static int read_request(void *context, const struct json_document *item)
         .request_id = visible_member(item, "request_id", RESERVE_BATCH_REQUEST_ID_MAX),
         .traceparent = visible_member(item, "traceparent", TRACEPARENT_LEN),
     };
+    /* of another type, too, it is not said */
+    (void)json_get_bool(item, "fresh", &request->fresh);
     if (json_get_integer(item, "qty", 1, STOCK_QUANTITY_MAX, &request->quantity) != JSON_DONE)
         request->quantity = 0;
     if (request->key.len == 0)

@@ -1,14 +1,14 @@
 /* What a ticket pool and a vacancy pool say to each other: POST /api/v1/reserve/batch.
  *
- *     {"timeout_ms":1900,"requests":[{"qty":2,"idempotency_key":"…","request_id":"…",
+ *     {"timeout_ms":1900,"requests":[{"qty":2,"idempotency_key":"…","fresh":true,"request_id":"…",
  *                                     "traceparent":"…"},…]}
  *     {"results":[{"success":true,"remaining":998,"message":"…","order_id":"…","replayed":true},
  *                 {"success":false,"remaining":1,"message":"Insufficient inventory"},
  *                 {"error":{"type":…,"title":…,"status":503,"detail":…,"code":"overloaded"}},…]}
  *
- * One result a request, in the same order.  timeout_ms, request_id and traceparent may be left out;
- * members that are not named here are ignored.  Both directions live here, so that the two pools
- * cannot come to differ.  Any process; no state. */
+ * One result a request, in the same order.  timeout_ms, fresh, request_id and traceparent may be
+ * left out; members that are not named here are ignored.  Both directions live here, so that the
+ * two pools cannot come to differ.  Any process; no state. */
 #ifndef TICKETD_WIRE_RESERVE_BATCH_H
 #define TICKETD_WIRE_RESERVE_BATCH_H
 
@@ -36,6 +36,7 @@
 struct reserve_batch_request {
     int64_t quantity; /* the vacancy pool's rules judge it; read: 0 for what is no such number */
     struct text key;  /* 1 … KEY_TEXT_MAX visible characters; empty for none */
+    bool fresh;       /* no request has carried this key before (struct vacancy_request) */
     struct text request_id;  /* 1 … RESERVE_BATCH_REQUEST_ID_MAX visible ones; empty for none */
     struct text traceparent; /* a sane one (util/traceparent.h); empty for none */
     bool key_is_invalid;     /* read: there is one, and it breaks the rule above; `key` is empty */

@@ -17,12 +17,12 @@
 #include "util/key_hash.h"
 #include "util/token.h"
 
-#define BATCH_MAX    4096
-#define US_PER_S     INT64_C(1000000)
-#define LEDGER_STOCK STOCK_QUANTITY_MAX
-#define SPAN_S_MAX   31536000 /* a year */
+#define BATCH_MAX     4096
+#define US_PER_S      INT64_C(1000000)
+#define LEDGER_STOCK  STOCK_QUANTITY_MAX
+#define SPAN_S_MAX    31536000 /* a year */
 #define KEY_TEXT_SIZE 32
-#define SALES_MAX    1000000000
+#define SALES_MAX     1000000000
 
 struct filling {
     struct ledger *ledger;

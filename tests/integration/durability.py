@@ -88,8 +88,9 @@ def order(server, order_id):
 
 
 def key_of(text):
-    """A key as the ledger has it."""
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    """A key as the ledger has it (ticketd/key.h)."""
+    digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return "00000000" + digest[8:] if text.startswith("ticketd.") else digest
 
 
 class Ledger:

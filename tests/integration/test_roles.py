@@ -14,7 +14,7 @@ import harness
 from durability import keeper, paused, reader
 from harness import (ANY_POOL, AVAILABLE, DEADLINE_S, PURCHASE, RESERVE, SLACK_S, Address, Client, alive, children, eventually,
                      has_ipv6, replace, request_bytes, run, start_time, stays, title)
-from surroundings import wrapper
+from surroundings import preload, wrapper
 
 EX_UNAVAILABLE, EX_CONFIG = 69, 78
 POOLS = ("vacancy", "ticket")
@@ -478,6 +478,45 @@ def test_reload_refused(start):
     server.write_config({"SERVICE_NAME": "two", "SERVICES": "some"})
     assert ticketctl(server, "reload", "--wait").returncode == 1
     stays(lambda: server.workers(ANY_POOL) == before, "the workers are the old ones", 0.3)
+
+
+# A ticket pool that cannot be rolled keeps its old workers; the reload counts as refused although the
+# vacancy pool has rolled, and a later one does all.
+def test_reload_given_up(start, tmp_path):
+    gate = tmp_path / "gate"
+    server = both(start, **preload(tmp_path, "start", TEST_START_DIES=gate, TEST_START_ONLY="(ticket)"))
+    old = {pool: workers(server, pool) for pool in POOLS}
+    gate.touch()
+    assert ticketctl(server, "reload", "--wait").returncode == 1
+    (line,) = server.wait_log("reload given up")
+    assert "the new ticket worker 0 died" in line["message"]
+    assert workers(server, "ticket") == old["ticket"]
+    eventually(lambda: not set(workers(server, "vacancy")) & set(old["vacancy"]), "a new vacancy pool")
+    gate.unlink()
+    assert ticketctl(server, "reload", "--wait").returncode == 0
+    assert not set(server.wait_workers(4, without=old["ticket"])) & set(old["vacancy"])
+
+
+# A vacancy pool that cannot be rolled ends the reload: the ticket pool is not touched.
+def test_reload_given_up_at_once(start, tmp_path):
+    gate = tmp_path / "gate"
+    server = both(start, **preload(tmp_path, "start", TEST_START_DIES=gate, TEST_START_ONLY="(vacancy)"))
+    before = server.workers()
+    gate.touch()
+    assert ticketctl(server, "reload", "--wait").returncode == 1
+    stays(lambda: server.workers() == before, "the workers are the old ones", 0.3)
+
+
+# A pool whose workers die before they ever serve ends the start, by name; the other one ends properly.
+@pytest.mark.parametrize("pool", POOLS)
+def test_pool_dies_at_start(start, tmp_path, pool):
+    gate = tmp_path / "gate"
+    gate.touch()
+    server = both(start, ready=False, **preload(tmp_path, "start", TEST_START_DIES=gate, TEST_START_ONLY=f"({pool})"))
+    assert server.wait_exit() == 1, server.log_text()
+    (line,) = [entry["message"] for entry in server.log if entry["level"] == "CRITICAL"]
+    assert line == f"{pool} workers die before they serve; giving up"
+    server.assert_gone()
 
 
 # ---------------------------------------------------------------- restart in place

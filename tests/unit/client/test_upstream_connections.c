@@ -31,7 +31,7 @@ static bool asks_to_close(const char *request)
 /* One connection serves any number of calls one after the other, without Nagle's delay. */
 static void test_reuse(void **state)
 {
-    struct outcome outcome;
+    static struct outcome outcome;
     struct upstream_exchange *exchange;
     socklen_t size = sizeof(int);
     int peer, no_delay = 0;
@@ -72,7 +72,7 @@ static void on_first(struct upstream_call *call, const struct upstream_reply *re
  * if there may be no other. */
 static void test_reuse_at_once(void **state)
 {
-    struct outcome first;
+    static struct outcome first;
     int peer;
 
     (void)state;
@@ -93,7 +93,7 @@ static void test_reuse_at_once(void **state)
  * whatever the peer says. */
 static void test_keep_none(void **state)
 {
-    struct outcome outcome;
+    static struct outcome outcome;
 
     (void)state;
     options.keepalive_max = 0;
@@ -115,7 +115,7 @@ static void test_keep_none(void **state)
  * that one is in use again, another asks likewise. */
 static void test_keep_one(void **state)
 {
-    struct outcome outcomes[3];
+    static struct outcome outcomes[3];
     int peers[3];
 
     (void)state;
@@ -149,7 +149,7 @@ static void test_peer_closes(void **state)
         "Connection: x, close\r\n\r\n{}",
         "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
     };
-    struct outcome outcome;
+    static struct outcome outcome;
 
     (void)state;
     upstreaming_start_at(port);
@@ -169,7 +169,7 @@ static void test_peer_closes(void **state)
 /* At connections_max calls nothing more begins; one that ends makes room for one. */
 static void test_connections_max(void **state)
 {
-    struct outcome outcomes[3];
+    static struct outcome outcomes[3];
     int peers[2];
 
     (void)state;
@@ -195,7 +195,7 @@ static void test_connections_max(void **state)
  * of connections stays right, however often.  What libh2o prints about it is a line of our log. */
 static void test_closed_while_idle(void **state)
 {
-    struct outcome outcome;
+    static struct outcome outcome;
 
     (void)state;
     log_capture_begin(LOG_LEVEL_DEBUG);
@@ -208,7 +208,7 @@ static void test_closed_while_idle(void **state)
         peer = accept_one(listener);
         serve_one(&outcome, peer);
         assert_int_equal(upstream_idle_count(upstream), 1);
-        close_peer(peer);
+        say_goodbye(peer);
     }
     assert_non_null(
         strstr(log_capture_end(), " DEBUG ticketd: stderr: [WARN] detected close by upstream"));
@@ -217,7 +217,7 @@ static void test_closed_while_idle(void **state)
 /* Bytes that nobody has asked for make an idle connection useless: they are nobody's reply. */
 static void test_bytes_while_idle(void **state)
 {
-    struct outcome outcome;
+    static struct outcome outcome;
     int peer;
 
     (void)state;
@@ -226,6 +226,7 @@ static void test_bytes_while_idle(void **state)
     peer = accept_one(listener);
     serve_one(&outcome, peer);
     write_text(peer, OK_HEAD("4") "null");
+    await_delivered(peer);
     start_call(&outcome, "{}");
     await_closed(peer);
     serve_one(&outcome, accept_one(listener));
@@ -235,7 +236,7 @@ static void test_bytes_while_idle(void **state)
  * out. */
 static void test_closed_in_race(void **state)
 {
-    struct outcome outcome;
+    static struct outcome outcome;
     int peer;
 
     (void)state;
@@ -244,13 +245,14 @@ static void test_closed_in_race(void **state)
     peer = accept_one(listener);
     serve_one(&outcome, peer);
     start_call(&outcome, "{}");
+    (void)read_request(peer);
     close_peer(peer);
     expect_ended(&outcome, UPSTREAM_BROKEN, "the connection ended without a reply");
     start_call(&outcome, "{}");
     serve_one(&outcome, accept_one(listener));
 }
 
-enum stage { RESOLVING, CONNECTING, SENDING, SENT, IN_HEAD, IN_BODY, ENDED, STAGES };
+enum stage { RESOLVING, CHOSEN, CONNECTING, SENDING, SENT, IN_HEAD, IN_BODY, ENDED, STAGES };
 
 /* Its connection ends outside of a turn, so that its caller is told in the next. */
 static void end_now(const struct outcome *outcome)
@@ -278,7 +280,8 @@ static int bring_to(enum stage stage, struct outcome *outcome)
     else
         upstreaming_start_at(stage == CONNECTING ? silent : port);
     start_call(outcome, stage == SENDING ? large : "{}");
-    turn();
+    if (stage != CHOSEN)
+        turn();
     if (stage <= CONNECTING)
         return -1;
     peer = accept_one(listener);
@@ -300,7 +303,7 @@ static int bring_to(enum stage stage, struct outcome *outcome)
  * free, and nothing is said about the peer. */
 static void test_cancel(void **state)
 {
-    struct outcome outcome;
+    static struct outcome outcome;
 
     (void)state;
     options.connections_max = options.keepalive_max = 1;
@@ -330,7 +333,7 @@ static void test_cancel(void **state)
 /* The same of an upstream that is freed with a call in any stage. */
 static void test_freed(void **state)
 {
-    struct outcome outcome;
+    static struct outcome outcome;
 
     (void)state;
     for (enum stage stage = RESOLVING; stage < STAGES; ++stage) {
@@ -362,7 +365,7 @@ static void on_last(struct upstream_call *call, const struct upstream_reply *rep
 /* A callback may free the upstream that it is called by, with another call under way. */
 static void test_free_in_callback(void **state)
 {
-    struct outcome first, other;
+    static struct outcome first, other;
     int peer;
 
     (void)state;
@@ -381,7 +384,7 @@ static void test_free_in_callback(void **state)
 /* An idle connection is closed after UPSTREAM_IDLE_MS, by libh2o's clock. */
 static void test_idle_timeout(void **state)
 {
-    struct outcome outcome;
+    static struct outcome outcome;
     struct upstream_address *address;
     int peer;
 

@@ -41,7 +41,7 @@ static void test_request(void **state)
         .body = TEXT("{\"qty\": 2}"),
         .deadline_ms = clock_monotonic_ms() + UPSTREAMING_LONG_MS,
     };
-    struct outcome outcome = {.times = 0};
+    static struct outcome outcome;
     char expected[512];
     int peer;
 
@@ -78,7 +78,7 @@ static void test_url(void **state)
         {"http://[::1]", "GET /p HTTP/1.1\r\nHost: [::1]\r\n\r\n"},
         {"unix:/no/such", "GET /p HTTP/1.1\r\nHost: localhost\r\n\r\n"},
     };
-    struct outcome outcome;
+    static struct outcome outcome;
 
     (void)state;
     resolver_hold(true);
@@ -122,7 +122,7 @@ static void test_believed(void **state)
          "HTTP/1.1 503 No\r\nRetry-After: 1\r\nContent-Type: "
          "application/problem+json\r\nContent-Length: 15\r\n\r\n{\"code\":\"busy\"}"},
     };
-    struct outcome outcome;
+    static struct outcome outcome;
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); ++i) {
@@ -137,7 +137,7 @@ static void test_believed(void **state)
 static void test_byte_by_byte(void **state)
 {
     static const char reply[] = OK_HEAD("12") "{\"qty\": 998}";
-    struct outcome outcome;
+    static struct outcome outcome;
     int peer = 0;
 
     (void)state;
@@ -224,7 +224,7 @@ static const struct doubtful doubtful[] = {
  * not used again. */
 static void test_doubtful(void **state)
 {
-    struct outcome outcome;
+    static struct outcome outcome;
 
     (void)state;
     for (size_t i = 0; i < COUNT(doubtful); ++i) {
@@ -303,7 +303,7 @@ static void test_every_damaged_byte(void **state)
 static void test_body_max(void **state)
 {
     static char body[4096];
-    struct outcome outcome;
+    static struct outcome outcome;
     int peer = start_one(&outcome);
 
     (void)state;
@@ -319,7 +319,7 @@ static void test_body_max(void **state)
 static void test_head_max(void **state)
 {
     static char head[UPSTREAM_HEAD_MAX + 1];
-    struct outcome outcome;
+    static struct outcome outcome;
     int peer = start_one(&outcome);
 
     (void)state;
@@ -338,7 +338,7 @@ static void test_head_max(void **state)
 static void test_early(void **state)
 {
     static char body[6 * 1024 * 1024];
-    struct outcome outcome;
+    static struct outcome outcome;
     int peer;
 
     (void)state;
@@ -356,7 +356,7 @@ static void test_early(void **state)
 /* A reset says nothing of what became of the request, before the reply and within it. */
 static void test_reset(void **state)
 {
-    struct outcome outcome;
+    static struct outcome outcome;
     int peer = start_one(&outcome);
 
     (void)state;
@@ -376,7 +376,7 @@ static void test_reset(void **state)
 static void test_deadline(void **state)
 {
     static const char *const beginnings[] = {"", "HTTP/1.1 200 OK\r\n", OK_HEAD("2") "{"};
-    struct outcome outcome;
+    static struct outcome outcome;
 
     (void)state;
     upstreaming_start_at(port);
@@ -398,7 +398,7 @@ static void test_deadline(void **state)
 /* A request whose time is over already is not sent, and says nothing about the peer. */
 static void test_too_late(void **state)
 {
-    struct outcome outcome;
+    static struct outcome outcome;
 
     (void)state;
     upstreaming_start_at(port);
@@ -413,7 +413,7 @@ static void test_large(void **state)
 {
     enum { SIZE = 4 * 1024 * 1024 };
     static char body[SIZE + 1], head[256];
-    struct outcome outcome;
+    static struct outcome outcome;
     const char *request;
     int peer;
 
@@ -442,7 +442,7 @@ static void test_unix(void **state)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     char folder[] = "/tmp/upstream.XXXXXX", url[160];
-    struct outcome outcome;
+    static struct outcome outcome;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), peer;
 
     (void)state;

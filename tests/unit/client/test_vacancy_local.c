@@ -237,6 +237,80 @@ static void test_memory_completes_inline(void **state)
     expect_settled(CAPACITY - 1);
 }
 
+static void reserve_fresh(struct vacancy_local *worker, struct probe *probe, uint32_t quantity,
+                          const char *key)
+{
+    struct vacancy_request request = keyed(quantity, key, SOON);
+
+    request.fresh = true;
+    vacancy_reserve(&worker->client, &probe->call, &request, on_complete);
+}
+
+/* With `memory:` a fresh key waits for nobody either, and is found by a second attempt. */
+static void test_memory_fresh_completes_inline(void **state)
+{
+    struct probe first = {0}, again = {0}, none_left = {0};
+
+    (void)state;
+    reserve_fresh(&local, &first, 2, KEY_TRANSIENT_PREFIX "a");
+    expect(&first, TICKETD_DONE, CAPACITY - 2);
+    reserve(&neighbour, &again, 2, KEY_TRANSIENT_PREFIX "a", SOON);
+    settle();
+    expect(&again, TICKETD_DONE, CAPACITY - 2);
+    assert_true(again.result.replayed);
+    assert_int_equal(again.result.order.token, first.result.order.token);
+    reserve_fresh(&local, &none_left, CAPACITY, KEY_TRANSIENT_PREFIX "b");
+    expect(&none_left, TICKETD_SOLD_OUT, CAPACITY - 2);
+    expect_settled(CAPACITY - 2);
+}
+
+/* A second attempt that overtook the first one has the sale: what the first one takes later goes
+ * back to the stock, waited for or not. */
+static void test_fresh_comes_second(void **state)
+{
+    struct probe again = {0}, first = {0};
+
+    (void)state;
+    reserve(&neighbour, &again, 1, KEY_TRANSIENT_PREFIX "a", SOON);
+    settle();
+    expect(&again, TICKETD_DONE, CAPACITY - 1);
+    reserve_fresh(&local, &first, 1, KEY_TRANSIENT_PREFIX "a");
+    settle();
+    assert_int_equal(first.completed, 1);
+    expect_settled(CAPACITY - 1);
+}
+
+/* A fresh key that finds too little knows it at once; of any other one the index must be asked
+ * first, which does not cover yet what has been sold. */
+static void test_fresh_is_sold_out_at_once(void **state)
+{
+    struct probe all = {0}, fresh = {0}, other = {0};
+
+    (void)state;
+    reserve(&local, &all, CAPACITY, "", SOON);
+    reserve_fresh(&local, &fresh, 1, KEY_TRANSIENT_PREFIX "a");
+    expect(&fresh, TICKETD_SOLD_OUT, 0);
+    reserve(&local, &other, 1, KEY_TRANSIENT_PREFIX "b", SOON);
+    expect_pending(&other);
+    settle();
+    expect(&other, TICKETD_SOLD_OUT, 0);
+    expect_settled(0);
+}
+
+/* A client's key is never taken for fresh, whoever says so. */
+static void test_clients_key_is_not_fresh(void **state)
+{
+    struct probe first = {0}, again = {0};
+
+    (void)state;
+    reserve(&local, &first, 1, "a", SOON);
+    settle();
+    reserve_fresh(&local, &again, 1, "a");
+    expect(&again, TICKETD_DONE, CAPACITY - 1);
+    assert_true(again.result.replayed);
+    expect_settled(CAPACITY - 1);
+}
+
 /* With `memory:` a sale with a key is parked, like a durable one. */
 static void test_memory_parks_keys(void **state)
 {
@@ -648,10 +722,11 @@ static void test_replay_without_stock_or_keeper(void **state)
     assert_true(again.result.replayed);
 }
 
-/* With a full index no sale with a new key begins; known keys and sales without one go on. */
+/* With a full index no sale with a new key begins; known keys, sales without one, and keys of the
+ * other kind, which have room of their own, go on. */
 static void test_index_full(void **state)
 {
-    struct probe first = {0}, again = {0}, new = {0}, without = {0};
+    struct probe first = {0}, again = {0}, new = {0}, without = {0}, transient = {0}, more = {0};
 
     (void)state;
     reserve(&local, &first, 1, "a", SOON);
@@ -663,6 +738,12 @@ static void test_index_full(void **state)
     reserve(&local, &without, 1, "", SOON);
     settle();
     expect(&without, TICKETD_DONE, CAPACITY - 2);
+    reserve(&local, &transient, 1, KEY_TRANSIENT_PREFIX "a", SOON);
+    settle();
+    expect(&transient, TICKETD_DONE, CAPACITY - 3);
+    reserve(&local, &more, 1, KEY_TRANSIENT_PREFIX "b", SOON);
+    expect(&more, TICKETD_BUSY, 0);
+    expect_settled(CAPACITY - 3);
 }
 
 /* PARKED_MAX calls may wait; one more is refused and takes nothing; cells of cancelled calls that
@@ -1012,6 +1093,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_completes_by_outcome),
         IN_MEMORY(test_memory_completes_inline),
+        IN_MEMORY(test_memory_fresh_completes_inline),
+        IN_MEMORY(test_fresh_comes_second),
+        CASE(test_fresh_comes_second),
+        CASE(test_fresh_is_sold_out_at_once),
+        CASE(test_clients_key_is_not_fresh),
         IN_MEMORY(test_memory_parks_keys),
         IN_MEMORY(test_memory_sells_without_outcomes),
         CASE(test_health),

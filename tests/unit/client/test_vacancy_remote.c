@@ -525,6 +525,11 @@ static void test_broken_then_sold(void **state)
     assert_int_equal(scripted.count, 2);
     assert_string_equal(asked(1)->keys[0], keys[0]);
     assert_string_equal(asked(1)->keys[1], "a-key");
+    /* only a key made here that travels for the first time is known to be new */
+    assert_true(asked(0)->requests[0].fresh);
+    assert_false(asked(0)->requests[1].fresh);
+    assert_false(asked(1)->requests[0].fresh);
+    assert_false(asked(1)->requests[1].fresh);
     scripted_reply(1, 200, RESULTS(REPLAYED "," REPLAYED));
     for (size_t i = 0; i < 2; ++i) {
         expect(&probes[i], TICKETD_DONE);
@@ -735,6 +740,30 @@ static void test_no_connection_until_deadline(void **state)
     assert_int_equal(scripted.count, 1);
     scripted_end(0, UPSTREAM_BROKEN);
     expect(&probes[0], TICKETD_OUTCOME_UNKNOWN);
+}
+
+/* Deadlines that come together all come to their end, however many they are. */
+static void test_many_deadlines(void **state)
+{
+    const size_t count = 2 * REMOTE_EXPIRE_MAX + 1;
+    struct probe *many = calloc(count, sizeof(*many));
+    struct vacancy_request request = ask(1, NULL);
+
+    (void)state;
+    assert_non_null(many);
+    settings.http_queue_max = (int64_t)count;
+    start();
+    scripted.refusal = TICKETD_BUSY;
+    request.deadline_ms = clock_monotonic_ms() + SHORT_MS;
+    for (size_t i = 0; i < count; ++i)
+        vacancy_reserve(client, &many[i].call, &request, on_complete);
+    for (size_t i = 0; i < count; ++i) {
+        await_completed(&many[i]);
+        expect(&many[i], TICKETD_UNAVAILABLE);
+    }
+    assert_int_equal(remote->used, 0);
+    assert_int_equal(scripted.count, 0);
+    free(many);
 }
 
 /* What is not to be believed counts as broken: the same keys again, nobody is told anything. */
@@ -1351,6 +1380,7 @@ int main(void)
         CASE(test_broken_until_deadline),
         CASE(test_unsent_until_deadline),
         CASE(test_no_connection_until_deadline),
+        CASE(test_many_deadlines),
         CASE(test_garbage),
         CASE(test_refused),
         CASE(test_refused_by_strangers),

@@ -5,9 +5,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -476,5 +478,22 @@ void reset(int peer)
     struct linger now = {.l_onoff = 1};
 
     assert_int_equal(setsockopt(peer, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+    close_peer(peer);
+}
+
+void await_delivered(int peer)
+{
+    uint64_t end_ms = long_from_now();
+    int left = 1;
+
+    while (ioctl(peer, SIOCOUTQ, &left) == 0 && left > 0)
+        turn_before(end_ms, "an acknowledgement");
+    assert_int_equal(left, 0);
+}
+
+void say_goodbye(int peer)
+{
+    assert_int_equal(shutdown(peer, SHUT_WR), 0);
+    await_delivered(peer);
     close_peer(peer);
 }

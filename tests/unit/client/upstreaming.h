@@ -28,7 +28,7 @@
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " length "\r\n\r\n"
 #define OK_REPLY OK_HEAD("2") "{}"
 
-/* A call and what became of it. */
+/* A call and what became of it; static where the upstream may outlive it. */
 struct outcome {
     struct upstream_call call;
     int times; /* that on_reply ran */
@@ -91,6 +91,10 @@ bool is_quiet(int peer);
 /* Ends it now, with a reset. */
 void reset(int peer);
 void close_peer(int peer);
+/* Waits until the other side's kernel has all that was sent. */
+void await_delivered(int peer);
+/* Closes it when the other side's kernel knows of the end. */
+void say_goodbye(int peer);
 
 /* ---- time and names ---- */
 

@@ -285,6 +285,8 @@ static const struct log_access hostile_access = {
     .request_id_len = sizeof(hostile_id) - 1,
     .user_agent = "k6 \" 1",
     .user_agent_len = 6,
+    .traceparent = "00-\" \n",
+    .traceparent_len = 6,
     .status = 404,
     .bytes = 18446744073709551615u,
     .duration_us = 0,
@@ -310,9 +312,10 @@ static void test_access_text_cannot_be_forged(void **state)
     expect_match(text, "^" TIME " INFO ticketd ");
     const char *rest = strstr(text, " [");
     assert_non_null(rest);
-    assert_string_equal(rest, " [a\\x5d:\\x20x\"\\x20\\n\\\\]: 2001:db8::1 "
-                              "\"GE\\x22T /a\\x20b\\x22\\x20200\\x20\\r\\n\\x1b\\xff\\\\\" 404 "
-                              "18446744073709551615 bytes 0 us \"k6 \\x22 1\"\n");
+    assert_string_equal(rest,
+                        " [a\\x5d:\\x20x\"\\x20\\n\\\\]: 2001:db8::1 "
+                        "\"GE\\x22T /a\\x20b\\x22\\x20200\\x20\\r\\n\\x1b\\xff\\\\\" 404 "
+                        "18446744073709551615 bytes 0 us \"k6 \\x22 1\" trace 00-\"\\x20\\n\n");
     free(text);
 }
 
@@ -329,6 +332,7 @@ static void test_access_json_cannot_be_forged(void **state)
     expect_member(&document, "path", "/a b\" 200 \r\n\x1b\xef\xbf\xbd\\");
     expect_member(&document, "remote", "2001:db8::1");
     expect_member(&document, "user_agent", "k6 \" 1");
+    expect_member(&document, "traceparent", "00-\" \n");
     assert_int_equal(json_get_integer(&document, "status", 404, 404, &number), 0);
     assert_int_equal(json_get_integer(&document, "duration_us", 0, 0, &number), 0);
     assert_non_null(strstr(text, "\"bytes\":18446744073709551615,"));
@@ -439,6 +443,8 @@ static void log_huge_access(void *context)
                                     .request_id_len = 70000,
                                     .user_agent = text,
                                     .user_agent_len = 70000,
+                                    .traceparent = text,
+                                    .traceparent_len = 70000,
                                     .status = INT32_MAX,
                                     .bytes = UINT64_MAX,
                                     .duration_us = UINT64_MAX});

@@ -64,16 +64,18 @@ static void test_text_of_a_batch(void **state)
     char *end = reserve_batch_begin(text, 1900);
 
     (void)state;
-    end = reserve_batch_add(
-        end,
-        &(struct reserve_batch_request){
-            .quantity = 2, .key = TEXT("k"), .request_id = TEXT("r"), .traceparent = TEXT(TRACE)},
-        true);
+    end = reserve_batch_add(end,
+                            &(struct reserve_batch_request){.quantity = 2,
+                                                            .key = TEXT("k"),
+                                                            .fresh = true,
+                                                            .request_id = TEXT("r"),
+                                                            .traceparent = TEXT(TRACE)},
+                            true);
     end = reserve_batch_add(end, &(struct reserve_batch_request){.quantity = 1}, false);
     *reserve_batch_end(end) = '\0';
-    assert_string_equal(text,
-                        "{\"timeout_ms\":1900,\"requests\":[{\"qty\":2,\"idempotency_key\":"
-                        "\"k\",\"request_id\":\"r\",\"traceparent\":\"" TRACE "\"},{\"qty\":1}]}");
+    assert_string_equal(text, "{\"timeout_ms\":1900,\"requests\":[{\"qty\":2,\"idempotency_key\":"
+                              "\"k\",\"fresh\":true,\"request_id\":\"r\",\"traceparent\":\"" TRACE
+                              "\"},{\"qty\":1}]}");
     *reserve_batch_end(reserve_batch_begin(text, 0)) = '\0';
     assert_string_equal(text, "{\"requests\":[]}");
 }
@@ -88,6 +90,7 @@ static void test_round_trip(void **state)
         {.quantity = INT32_MAX, .key = {all, sizeof(all)}, .request_id = {all, sizeof(all)}},
         {.quantity = UINT32_MAX,
          .key = {longest, sizeof(longest)},
+         .fresh = true,
          .request_id = {longest, RESERVE_BATCH_REQUEST_ID_MAX},
          .traceparent = TEXT(TRACE)},
         {.quantity = 1},
@@ -112,6 +115,7 @@ static void test_round_trip(void **state)
         assert_int_equal(requests[i].quantity,
                          written[i].quantity <= INT32_MAX ? written[i].quantity : 0);
         assert_true(text_equal(requests[i].key, written[i].key));
+        assert_int_equal(requests[i].fresh, written[i].fresh);
         assert_true(text_equal(requests[i].request_id, written[i].request_id));
         assert_true(text_equal(requests[i].traceparent, written[i].traceparent));
         assert_false(requests[i].key_is_invalid);
@@ -268,7 +272,7 @@ static const char *error;
 static int read_results(const char *text, uint32_t wanted)
 {
     size_t len = strlen(text);
-    char *copy = malloc(len);
+    char *copy = malloc(len == 0 ? 1 : len);
     int answer;
 
     assert_non_null(copy);
