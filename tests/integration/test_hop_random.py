@@ -1,11 +1,13 @@
 """Purchases through a hop that breaks at random: not one ticket is unaccounted for."""
 
+import os
+import signal
 import threading
 
 import pytest
 
-from durability import seeded
-from harness import DEADLINE_S, LONG, MICROSERVICES
+from durability import keeper, seeded
+from harness import DEADLINE_S, LONG, MICROSERVICES, alive, eventually
 from hop import Shopper
 from hop_proxy import HARMFUL, at_random, passes, swallows_answer, swallows_request
 
@@ -42,10 +44,24 @@ class Crowd:
             self.asked += shopper.asked
         shopper.connection.close()
 
+    @property
+    def running(self):
+        return any(thread.is_alive() for thread in self._threads)
+
     def join(self):
         for thread in self._threads:
             thread.join(20 * DEADLINE_S)
         assert not any(thread.is_alive() for thread in self._threads), "a client hangs"
+
+
+def told(crowds, shop):
+    """Ends the crowds; then the orders that they have are all orders there are."""
+    for crowd in crowds:
+        crowd.join()
+    shop.proxy.fault = passes
+    problems = [problem for crowd in crowds for problem in crowd.problems]
+    assert not problems, problems[:3]
+    shop.check([order for crowd in crowds for order in crowd.orders])
 
 
 # A thousand keyed purchases and some without a key: every client ends with exactly one order for each,
@@ -66,11 +82,7 @@ def test_random_faults(hop, batch):
     shop.proxy.fault = at_random(rng, BROKEN / 100, [count(fault) for fault in harm])
     crowds = [Crowd(shop.server.ticket_address, [f"key-{n}" for n in range(KEYED)], True),
               Crowd(shop.server.ticket_address, list(range(UNKEYED)), False)]
-    for crowd in crowds:
-        crowd.join()
-    shop.proxy.fault = passes
-    problems = [problem for crowd in crowds for problem in crowd.problems]
-    assert not problems, problems[:3]
+    told(crowds, shop)
     print(len(met), "faults in", len(shop.proxy.batches), "requests;", sum(c.asked for c in crowds), "asked for",
           KEYED + UNKEYED)
     assert len(met) > (20 if batch > 1 else KEYED // 10), "too few faults to tell"
@@ -81,3 +93,25 @@ def test_random_faults(hop, batch):
     assert {shopper.shop(f"key-{n}") for n in range(KEYED)} == set(keyed.orders)
     shopper.connection.close()
     shop.check(keyed.orders + unkeyed.orders)
+
+
+# The same while the processes behind the hop die and are replaced, too.
+def test_random_faults_and_deaths(hop):
+    rng = seeded()
+    shop = hop(VACANCY_TIMEOUT=1, BREAKER_OPEN_SECONDS=0.05, SALE_TIMEOUT=0.5)
+    shop.proxy.fault = at_random(rng, BROKEN / 200)
+    crowds = [Crowd(shop.server.ticket_address, [f"key-{n}" for n in range(KEYED // 2)], True),
+              Crowd(shop.server.ticket_address, list(range(UNKEYED)), False)]
+    deaths = 0
+    while any(crowd.running for crowd in crowds):
+        bought = sum(len(crowd.orders) for crowd in crowds)
+        eventually(lambda: sum(len(crowd.orders) for crowd in crowds) > bought + 30
+                   or not any(crowd.running for crowd in crowds), "purchases go on", deadline_s=5 * DEADLINE_S)
+        victim = keeper(shop.server) if rng.random() < 0.4 else min(shop.server.workers(), default=None)
+        if victim is not None:
+            os.kill(victim, signal.SIGKILL)
+            eventually(lambda: not alive(victim), "its death")
+            deaths += 1
+    told(crowds, shop)
+    assert deaths > 3, "too few deaths to tell"
+    assert [len(crowd.orders) for crowd in crowds] == [KEYED // 2, UNKEYED]
