@@ -274,16 +274,6 @@ def delays(seconds):
     return fault
 
 
-def delays_request(seconds):
-    """The request is delivered late, even to a ticket pool that gave up, as a network may."""
-    def fault(link, request):
-        time.sleep(seconds)
-        link.forward(request.bytes)
-        link.reply(link.back.message().bytes)
-        return True
-    return fault
-
-
 def held(gate):
     """The request goes on when the gate (a threading.Event) opens, if the ticket pool still waits."""
     def fault(link, request):
@@ -325,15 +315,20 @@ HARMFUL = [
 ]
 
 
-def at_random(rng, share, faults=tuple(HARMFUL)):
-    """So many of the exchanges meet one of the faults."""
-    lock = threading.Lock()
+class AtRandom:
+    """The fault of an exchange is now and then one of `faults`; `met` counts these."""
 
-    def fault(link, request):
-        with lock:
-            chosen = rng.choice(faults) if rng.random() < share else passes
+    def __init__(self, rng, share, faults=tuple(HARMFUL)):
+        self.rng, self.share, self.faults = rng, share, faults
+        self.met = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, link, request):
+        with self._lock:
+            harmful = self.rng.random() < self.share
+            chosen = self.rng.choice(self.faults) if harmful else passes
+            self.met += harmful
         return chosen(link, request)
-    return fault
 
 
 # ---------------------------------------------------------------- the proxy
@@ -439,9 +434,6 @@ class HopProxy:
     def batches(self):
         """The requests that carried purchases."""
         return [request for _, request in self.requests if request.path == BATCH]
-
-    def times_of(self, path):
-        return [at for at, request in self.requests if request.path == path]
 
     @property
     def open(self):
