@@ -44,13 +44,25 @@ static struct parked_list *chain_of(const struct parked_table *table, const stru
     return &table->chains[half * table->seed >> (64 - table->chain_bits)];
 }
 
-/* Deadlines mostly come in order, so the place is mostly the end. */
+/* Whether a cell of that deadline belongs right behind this one. */
+static bool fits_behind(const struct parked *before, uint64_t deadline_ms)
+{
+    const struct parked *next = TAILQ_NEXT(before, by_deadline);
+
+    return before->deadline_ms <= deadline_ms && (next == NULL || next->deadline_ms > deadline_ms);
+}
+
+/* Deadlines mostly come in order, so the place is mostly the end; else, for those of one batch
+ * whose time is short, behind the one before. */
 static void time_it(struct parked_table *table, struct parked *cell, uint64_t deadline_ms)
 {
-    struct parked *before = TAILQ_LAST(&table->deadlines, parked_queue);
+    struct parked *before = table->timed_last;
 
+    if (before == NULL || !fits_behind(before, deadline_ms))
+        before = TAILQ_LAST(&table->deadlines, parked_queue);
     cell->deadline_ms = deadline_ms;
     cell->timed = true;
+    table->timed_last = cell;
     while (before != NULL && before->deadline_ms > deadline_ms)
         before = TAILQ_PREV(before, parked_queue, by_deadline);
     if (before == NULL)
@@ -63,6 +75,8 @@ static void untime(struct parked_table *table, struct parked *cell)
 {
     if (cell->timed)
         TAILQ_REMOVE(&table->deadlines, cell, by_deadline);
+    if (table->timed_last == cell)
+        table->timed_last = NULL;
     cell->timed = false;
 }
 

@@ -54,6 +54,7 @@ struct parked_table {
     uint32_t chain_bits;
     uint64_t seed;                 /* so that no client can choose keys of one chain */
     struct parked_queue deadlines; /* the earliest first */
+    struct parked *timed_last;     /* of these, the one that was put in last; or NULL */
     struct parked_queue indexed;   /* those that wait for the index */
 };
 

@@ -11,6 +11,8 @@
  * be connected, to the next, within the same call.
  * - At most connections_max connections are open, idle ones included, and at most keepalive_max
  * stay open without a call: beyond these a request asks for its connection to be closed.
+ * - An exchange that gets no reply in time closes the idle connections to its address too: a
+ * process that has stopped may hold them as well, and a new one is taken by another.
  * - A reply is believed only when it is complete: status line and headers, one Content-Length, a
  *   body of just that length within body_max, and Content-Type application/json or
  *   application/problem+json.

@@ -15,7 +15,7 @@ static void open_pool(struct upstream *upstream, struct upstream_address *addres
 
 /* libh2o can close all idle connections of a pool only with the pool.  Connections that are in use
  * hold on to its place in memory and to nothing in it. */
-static void close_idle(struct upstream *upstream, struct upstream_address *address)
+void upstream_close_idle(struct upstream *upstream, struct upstream_address *address)
 {
     struct sockaddr_storage name = address->pool.peer.sockaddr.bytes;
     socklen_t name_len = address->pool.peer.sockaddr.len;
@@ -81,7 +81,7 @@ static void unlist(struct upstream *upstream, struct upstream_address *address)
     if (address->exchanges == 0)
         free_address(address);
     else
-        close_idle(upstream, address);
+        upstream_close_idle(upstream, address);
 }
 
 /* Takes the place of the list, in its order; what was there already stays as it is. */
@@ -277,7 +277,7 @@ void upstream_make_room(struct upstream *upstream, const struct upstream_address
          i < upstream->address_count && upstream->busy + idle > upstream->options.connections_max;
          ++i) {
         idle -= idle_count(upstream->addresses[i]);
-        close_idle(upstream, upstream->addresses[i]);
+        upstream_close_idle(upstream, upstream->addresses[i]);
     }
 }
 

@@ -306,6 +306,8 @@ void upstream_exchange_expire(struct upstream_exchange *exchange)
         not_connected(exchange, "no connection in time");
         break;
     case UPSTREAM_SENT:
+        /* whoever holds this connection and has stopped may hold others of them */
+        upstream_close_idle(exchange->upstream, exchange->address);
         break_off(exchange, "no reply in time");
         break;
     case UPSTREAM_ENDED:

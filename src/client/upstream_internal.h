@@ -123,6 +123,8 @@ void upstream_address_release(struct upstream_exchange *exchange);
 /* Connections that idle, on all addresses. */
 size_t upstream_idle_count(const struct upstream *upstream);
 
+void upstream_close_idle(struct upstream *upstream, struct upstream_address *address);
+
 /* Closes idle connections of other addresses if a connection to this one would be one too many. */
 void upstream_make_room(struct upstream *upstream, const struct upstream_address *wanted);
 

@@ -135,7 +135,7 @@ static bool ended_by_index(struct vacancy_local *local, struct parked *cell)
 static void sold_out(struct vacancy_local *local, struct parked *cell,
                      const struct stock_entry *seen)
 {
-    bool keyed = !ledger_key_is_none(&cell->key) && !cell->fresh;
+    bool keyed = !ledger_key_is_none(&cell->key);
 
     if (keyed && stock_durable(local->options.stock, cell->event) < seen->sequence) {
         parked_wait_for_index(&local->parked, cell, seen->sequence);

@@ -142,6 +142,13 @@ int remote_trip_begin(struct remote_trip *trip, const struct upstream_request *r
     return answer;
 }
 
+uint64_t remote_attempt_ends_ms(bool is_first, uint64_t deadline_ms, uint64_t now_ms)
+{
+    uint64_t half_ms = deadline_ms > now_ms ? (deadline_ms - now_ms) / 2 : 0;
+
+    return is_first && half_ms >= REMOTE_HALF_MIN_MS ? now_ms + half_ms : deadline_ms;
+}
+
 void remote_board(struct remote_trip *trip, struct remote_cell *cell)
 {
     remote_untime(trip->remote, cell);

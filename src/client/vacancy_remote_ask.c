@@ -56,12 +56,14 @@ int remote_ask_send(struct vacancy_remote *remote)
     if (trip == NULL)
         return TICKETD_BUSY;
     trip->is_batch = false;
-    answer = remote_trip_begin(trip, &(struct upstream_request){
-                                         .method = "GET",
-                                         .path = print_path(cell, path),
-                                         .headers = print_headers(remote, cell),
-                                         .deadline_ms = cell->deadline_ms,
-                                     });
+    answer = remote_trip_begin(
+        trip, &(struct upstream_request){
+                  .method = "GET",
+                  .path = print_path(cell, path),
+                  .headers = print_headers(remote, cell),
+                  .deadline_ms = remote_attempt_ends_ms(cell->attempts == 0, cell->deadline_ms,
+                                                        clock_monotonic_ms()),
+              });
     if (answer != TICKETD_DONE)
         return answer;
     ++remote->asks_away;

@@ -72,13 +72,14 @@ int remote_batch_send(struct vacancy_remote *remote, struct remote_queue *queue,
         return TICKETD_BUSY;
     trip->is_batch = true;
     answer = remote_trip_begin(
-        trip, &(struct upstream_request){
-                  .method = "POST",
-                  .path = TEXT("/api/v1/reserve/batch"),
-                  .body = print_batch(remote, queue, count,
-                                      timeout_of(deadline_ms > now_ms ? deadline_ms - now_ms : 0)),
-                  .deadline_ms = deadline_ms,
-              });
+        trip,
+        &(struct upstream_request){
+            .method = "POST",
+            .path = TEXT("/api/v1/reserve/batch"),
+            .body = print_batch(remote, queue, count,
+                                timeout_of(deadline_ms > now_ms ? deadline_ms - now_ms : 0)),
+            .deadline_ms = remote_attempt_ends_ms(queue == &remote->fresh, deadline_ms, now_ms),
+        });
     if (answer != TICKETD_DONE)
         return answer;
     ++remote->batches_away;

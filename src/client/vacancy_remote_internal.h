@@ -10,8 +10,9 @@
  *     health ───► probed, until the one probe (a cell of its own, without a call) ends
  *
  * A cell is in the heap of deadlines while it does not travel: a trip ends at its earliest member's
- * deadline at the latest, which client/upstream.h sees to, and only its end tells whether anything
- * had left this machine by then.  A cancelled cell that travels stays in its trip, without a call.
+ * deadline at the latest (a first attempt half-way), which client/upstream.h sees to, and only its
+ * end tells whether anything had left this machine by then.  A cancelled cell that travels stays in
+ * its trip, without a call.
  */
 #ifndef TICKETD_CLIENT_VACANCY_REMOTE_INTERNAL_H
 #define TICKETD_CLIENT_VACANCY_REMOTE_INTERNAL_H
@@ -45,6 +46,10 @@
 #define REMOTE_DELAY_COUNT 7
 /* Longest body of a reply other than a batch's. */
 #define REMOTE_BODY_MAX 16384
+/* A first attempt gets half of the time that its calls have left, if that is so much: a peer that
+ * has stopped, and holds the connection, leaves time to ask another.  The attempts after it get
+ * all. */
+#define REMOTE_HALF_MIN_MS 50
 /* Least time between two lines about the same kind of trouble. */
 #define REMOTE_WARN_MS 1000
 
@@ -202,6 +207,8 @@ void remote_at_turn_end(struct vacancy_remote *remote);
  * it back unless the answer, upstream_send's, is 0. */
 struct remote_trip *remote_trip_take(struct vacancy_remote *remote);
 int remote_trip_begin(struct remote_trip *trip, const struct upstream_request *request);
+/* When an attempt ends without a reply, of calls that have until deadline_ms. */
+uint64_t remote_attempt_ends_ms(bool is_first, uint64_t deadline_ms, uint64_t now_ms);
 /* One cell leaves its queue for the trip. */
 void remote_board(struct remote_trip *trip, struct remote_cell *cell);
 

@@ -183,13 +183,15 @@ static void cancel(void *context)
         sale_cancel(&batch->items[i - 1].sale);
 }
 
-/* The ticket pool has given the batch up: what can still be withdrawn need not be sold. */
+/* The ticket pool has given the batch up: what can still be withdrawn need not be sold.  The rest
+ * stands, and whoever still hears the answer (something in between that closed one half only) must
+ * not take it for a refusal of all. */
 static void on_left(void *context)
 {
     struct batch *batch = context;
 
     cancel(batch);
-    http_problem_close(batch->exchange, PROBLEM_malformed_request, LEFT);
+    http_problem_close(batch->exchange, PROBLEM_outcome_unknown, LEFT);
 }
 
 static char *keep(char *end, struct text text, struct text *ret_kept)

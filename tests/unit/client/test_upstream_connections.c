@@ -56,6 +56,32 @@ static void test_reuse(void **state)
     assert_true(is_quiet(peer));
 }
 
+/* An exchange without a reply in time takes the idle connections with it: who holds that one and
+ * has stopped may hold them too. */
+static void test_no_reply_closes_idle(void **state)
+{
+    static struct outcome outcomes[2];
+    int peers[2];
+
+    (void)state;
+    upstreaming_start_at(port);
+    for (size_t i = 0; i < 2; ++i) {
+        start_call(&outcomes[i], "{}");
+        peers[i] = accept_one(listener);
+    }
+    for (size_t i = 0; i < 2; ++i)
+        serve_one(&outcomes[i], peers[i]);
+    assert_int_equal(upstream_idle_count(upstream), 2);
+    assert_int_equal(try_send_within(&outcomes[0], "{}", 1000), TICKETD_DONE);
+    (void)read_request(peers[0]);
+    pass_ms(1000);
+    expect_ended(&outcomes[0], UPSTREAM_BROKEN, "no reply in time");
+    assert_int_equal(upstream_idle_count(upstream), 0);
+    await_closed(peers[1]);
+    start_call(&outcomes[1], "{}");
+    serve_one(&outcomes[1], accept_one(listener));
+}
+
 static struct outcome second;
 
 /* Sends `second` as soon as the first is over. */
@@ -404,6 +430,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_reuse, set_up, upstreaming_tear_down),
+        cmocka_unit_test_setup_teardown(test_no_reply_closes_idle, set_up, upstreaming_tear_down),
         cmocka_unit_test_setup_teardown(test_reuse_at_once, set_up, upstreaming_tear_down),
         cmocka_unit_test_setup_teardown(test_keep_none, set_up, upstreaming_tear_down),
         cmocka_unit_test_setup_teardown(test_keep_one, set_up, upstreaming_tear_down),

@@ -336,6 +336,22 @@ static void test_client_leaves(void **state)
     (void)close(stays);
 }
 
+/* A client that has closed only its own half hears that nothing is known: what it asked for may
+ * have been sold by then, which no other answer may deny. */
+static void test_client_leaves_half(void **state)
+{
+    struct answer answer;
+    int fd = begin_late("{\"requests\":[{\"qty\":1},{\"qty\":2}]}", 2);
+
+    (void)state;
+    scripted_answer_next(&serving.client); /* sold */
+    (void)shutdown(fd, SHUT_WR);
+    serving_receive(fd, false, &answer);
+    expect_problem(&answer, 503, "outcome_unknown");
+    assert_int_equal(serving.client.cancelled, 1);
+    (void)close(fd);
+}
+
 /* A batch whose client has left before it was looked at sells nothing, wholly closed or half. */
 static void test_client_had_left(void **state)
 {
@@ -509,6 +525,7 @@ int main(void)
         CASE(test_deadline),
         CASE(test_answered_with_the_last),
         CASE(test_client_leaves),
+        CASE(test_client_leaves_half),
         CASE(test_client_had_left),
         CASE(test_no_batch),
         CASE(test_too_many),
