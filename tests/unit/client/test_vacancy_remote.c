@@ -455,7 +455,8 @@ static void test_queue_bound(void **state)
     expect(&probes[6], TICKETD_BUSY);
 }
 
-/* The vacancy pool is told less time than there is, and upstream all of it, but no more. */
+/* The vacancy pool is told less time than the attempt has, so that it can still say what became of
+ * the sales, and upstream all of that, but no more. */
 static void test_times(void **state)
 {
     struct vacancy_request request = ask(1, NULL);
@@ -466,7 +467,7 @@ static void test_times(void **state)
     before_ms = clock_monotonic_ms();
     reserve(0, 1, NULL);
     turn();
-    assert_in_range(asked(0)->timeout_ms, LONG_MS / 2, LONG_MS * 9 / 10);
+    assert_in_range(asked(0)->timeout_ms, LONG_MS / 4, LONG_MS / 2 * 9 / 10);
     assert_true(scripted.exchanges[0].deadline_ms >= before_ms + LONG_MS / 2);
     assert_true(scripted.exchanges[0].deadline_ms <= clock_monotonic_ms() + LONG_MS / 2);
     sell(0);
@@ -476,7 +477,7 @@ static void test_times(void **state)
     vacancy_reserve(client, &probes[2].call, &request, on_complete);
     reserve(3, 1, NULL);
     turn();
-    assert_in_range(asked(1)->timeout_ms, 20000, 27000);
+    assert_in_range(asked(1)->timeout_ms, 10000, 13500);
     assert_true(scripted.exchanges[1].deadline_ms >= before_ms + 15000);
     assert_true(scripted.exchanges[1].deadline_ms < request.deadline_ms);
     /* the second attempt has all that is left, and the next first one as little as it must */
