@@ -84,10 +84,10 @@ def test_once(hop, name, key):
     shop.check([answer.json()["order_id"], shop.recovers()])
 
 
-# One silence: half of the time is left for another connection, which tells.
+# One silence: a quarter of the time is left for another connection, which tells.
 @pytest.mark.parametrize("name", SILENT)
 def test_silent_once(hop, name):
-    shop = hop(VACANCY_TIMEOUT=round(3 * SHORT_S, 3))
+    shop = hop(VACANCY_TIMEOUT=round(6 * SHORT_S, 3))
     shop.proxy.next_faults.append(SILENT[name])
     answer = shop.buy()
     assert outcome(answer, None) == SOLD, answer
@@ -195,7 +195,7 @@ def test_too_slow(hop):
 
 # A request that the network delivers when nobody waits any more sells once at most, and under its key.
 def test_late_delivery(hop):
-    shop = hop(VACANCY_TIMEOUT=round(3 * SHORT_S, 3))
+    shop = hop(VACANCY_TIMEOUT=round(6 * SHORT_S, 3))
     delivered = threading.Event()
 
     def late(link, request):
