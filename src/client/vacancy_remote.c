@@ -144,9 +144,9 @@ int remote_trip_begin(struct remote_trip *trip, const struct upstream_request *r
 
 uint64_t remote_attempt_ends_ms(bool is_first, uint64_t deadline_ms, uint64_t now_ms)
 {
-    uint64_t half_ms = deadline_ms > now_ms ? (deadline_ms - now_ms) / 2 : 0;
+    uint64_t rest_ms = deadline_ms > now_ms ? (deadline_ms - now_ms) / 4 : 0;
 
-    return is_first && half_ms >= REMOTE_HALF_MIN_MS ? now_ms + half_ms : deadline_ms;
+    return is_first && rest_ms >= REMOTE_REST_MIN_MS ? deadline_ms - rest_ms : deadline_ms;
 }
 
 void remote_board(struct remote_trip *trip, struct remote_cell *cell)

@@ -11,8 +11,8 @@
  * What waits is bounded by HTTP_QUEUE_MAX; beyond it a call gets TICKETD_BUSY.
  *
  * Every reserve carries a key: the client's, or one made here (KEY_TRANSIENT_PREFIX).  An attempt
- * that ends without a believable reply, the first one when half of its time is over, is made again
- * with the same key, until VACANCY_TIMEOUT (or the request's earlier deadline) is over:
+ * that ends without a believable reply, the first one when three quarters of its time are over, is
+ * made again with the same key, until VACANCY_TIMEOUT (or the request's earlier deadline) is over:
  *
  *     no attempt ever left this machine    TICKETD_UNAVAILABLE, nothing was sold
  *     every attempt was answered, none     what the last one said (TICKETD_BUSY, …)

@@ -61,7 +61,10 @@ static struct text print_batch(const struct vacancy_remote *remote,
 int remote_batch_send(struct vacancy_remote *remote, struct remote_queue *queue, uint64_t now_ms)
 {
     uint32_t count = queue->count < remote->batch_max ? queue->count : remote->batch_max;
-    uint64_t deadline_ms = earliest_of(queue, count);
+    /* The vacancy pool gets no more: else a sale that waits for its ledger is broken off, and
+     * nobody knows of it what that pool would have said. */
+    uint64_t ends_ms =
+        remote_attempt_ends_ms(queue == &remote->fresh, earliest_of(queue, count), now_ms);
     struct remote_trip *trip;
     int answer = upstream_judge(remote->upstream);
 
@@ -72,14 +75,13 @@ int remote_batch_send(struct vacancy_remote *remote, struct remote_queue *queue,
         return TICKETD_BUSY;
     trip->is_batch = true;
     answer = remote_trip_begin(
-        trip,
-        &(struct upstream_request){
-            .method = "POST",
-            .path = TEXT("/api/v1/reserve/batch"),
-            .body = print_batch(remote, queue, count,
-                                timeout_of(deadline_ms > now_ms ? deadline_ms - now_ms : 0)),
-            .deadline_ms = remote_attempt_ends_ms(queue == &remote->fresh, deadline_ms, now_ms),
-        });
+        trip, &(struct upstream_request){
+                  .method = "POST",
+                  .path = TEXT("/api/v1/reserve/batch"),
+                  .body = print_batch(remote, queue, count,
+                                      timeout_of(ends_ms > now_ms ? ends_ms - now_ms : 0)),
+                  .deadline_ms = ends_ms,
+              });
     if (answer != TICKETD_DONE)
         return answer;
     ++remote->batches_away;

@@ -10,7 +10,7 @@
  *     health ───► probed, until the one probe (a cell of its own, without a call) ends
  *
  * A cell is in the heap of deadlines while it does not travel: a trip ends at its earliest member's
- * deadline at the latest (a first attempt half-way), which client/upstream.h sees to, and only its
+ * deadline at the latest (a first attempt before it), which client/upstream.h sees to, and only its
  * end tells whether anything had left this machine by then.  A cancelled cell that travels stays in
  * its trip, without a call.
  */
@@ -46,10 +46,10 @@
 #define REMOTE_DELAY_COUNT 7
 /* Longest body of a reply other than a batch's. */
 #define REMOTE_BODY_MAX 16384
-/* A first attempt gets half of the time that its calls have left, if that is so much: a peer that
- * has stopped, and holds the connection, leaves time to ask another.  The attempts after it get
- * all. */
-#define REMOTE_HALF_MIN_MS 50
+/* A first attempt gets three quarters of the time that its calls have left, if the rest is so much:
+ * a peer that has stopped, and holds the connection, leaves time to ask another.  The attempts
+ * after it get all. */
+#define REMOTE_REST_MIN_MS 25
 /* Least time between two lines about the same kind of trouble. */
 #define REMOTE_WARN_MS 1000
 

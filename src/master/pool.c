@@ -176,7 +176,7 @@ bool pool_reaped(struct pool *pool, pid_t pid, int status, uint64_t now_ms)
 {
     for (uint32_t slot = 0; slot < pool->board.slot_count; ++slot) {
         struct child *child = &pool->children[slot];
-        bool expected = pool->stopping || child->state == CHILD_RETIRING;
+        bool expected = pool->stopping || pool->stops_later || child->state == CHILD_RETIRING;
         if (child->state == CHILD_NONE || child->pid != pid)
             continue;
         if (!expected || !WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)
@@ -365,7 +365,7 @@ void pool_stop(struct pool *pool, uint64_t end_ms)
 void pool_restart(struct pool *pool)
 {
     assert(pool_gone(pool));
-    pool->stopping = false;
+    pool->stopping = pool->stops_later = false;
     memset(pool->places, 0, sizeof(pool->places));
 }
 

@@ -78,6 +78,9 @@ struct pool {
     uint64_t watched_ms; /* when the children were last looked at */
     bool ever_served;
     bool stopping;
+    /* Another pool is stopping first.  Until then this one is kept up; but a worker that ends
+     * properly has heard the same signal, sent to the whole group, and has not crashed. */
+    bool stops_later;
     bool stillborn;      /* the pool cannot live */
     bool rolling;        /* a reload is under way */
     bool roll_failed;    /* the last one was given up */

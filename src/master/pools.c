@@ -258,8 +258,10 @@ void pools_stop(struct pools *pools, bool closing, uint64_t now_ms)
     /* relaxed: a signal follows, after which the workers look */
     atomic_store_explicit(pools->options.heritage->scoreboard.stop_ends_ms, pools->end_ms,
                           memory_order_relaxed);
-    for (uint32_t i = 0; i < pools->deployment.count; ++i)
+    for (uint32_t i = 0; i < pools->deployment.count; ++i) {
         pools->items[i].told_to_stop = false;
+        pools->items[i].pool.stops_later = true;
+    }
     (void)go_on_stopping(pools, now_ms);
 }
 

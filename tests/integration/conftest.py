@@ -1,10 +1,12 @@
-"""Fixtures of the integration tests: `start` for a server of one's own, `server` for a shared one."""
+"""Fixtures of the integration tests: `start` for a server of one's own, `server` for a shared one,
+`hop` for two pools and a proxy between them."""
 
 import shutil
 
 import pytest
 
 import harness
+from hop import Hop
 
 
 @pytest.fixture
@@ -32,6 +34,20 @@ def start():
             server.discard()
     if problems:
         raise problems[0]
+
+
+@pytest.fixture
+def hop(start, tmp_path):
+    """Starts both pools with a proxy between them (hop.py)."""
+    hops = []
+
+    def new(**settings):
+        hops.append(Hop(start, tmp_path, **settings))
+        return hops[-1]
+
+    yield new
+    for one in hops:
+        one.proxy.refuse()
 
 
 @pytest.fixture(scope="module")

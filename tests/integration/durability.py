@@ -16,8 +16,8 @@ import sqlite3
 import threading
 import time
 
-from harness import (DEADLINE_S, RESERVE, Address, BadAnswer, Client, children, eventually, request_bytes,
-                     session_members, title)
+from harness import (AVAILABLE, DEADLINE_S, SELL_PATH, SELL_PATHS, Address, BadAnswer, Client, children, eventually,
+                     request_bytes, session_members, title)
 
 ORDER = "/api/v1/orders/"
 # ticketd/ledger.h, enum ledger_kind
@@ -75,7 +75,9 @@ def paused(pid):
 
 
 def ready(server):
-    return server.ask("GET", "/ready").status
+    """As the pool that owns the stock says, which asks nobody else."""
+    with server.connect(AVAILABLE) as client:
+        return client.ask("GET", "/ready").status
 
 
 def order(server, order_id):
@@ -199,7 +201,7 @@ def _waits_for_lock(pid):
 # ---------------------------------------------------------------- buyers
 
 
-def buy(client, key=None, qty=1, path=RESERVE):
+def buy(client, key=None, qty=1, path=SELL_PATH):
     return client.ask("POST", path, {"qty": qty}, {"Idempotency-Key": key} if key else ())
 
 
@@ -210,17 +212,20 @@ class Buyers:
     orders  key → order_id of every `success`
     refused key → code of the answer, of keys that were given up (never with retry)
     lost    keys whose request broke off without an answer and were given up
-    wrong   whatever should never come"""
+    wrong   whatever should never come
 
-    def __init__(self, address, connections=8, each=None, retry=False, name="k"):
-        self.address = Address(address) if isinstance(address, str) else address
+    `paths` are shared out among the connections.  A server that takes the place of `server` is
+    expected at the same addresses."""
+
+    def __init__(self, server, connections=8, each=None, retry=False, name="k", paths=tuple(SELL_PATHS)):
         self.each, self.retry = each, retry
         self.orders, self.refused, self.lost, self.wrong = {}, {}, [], []
         self.replayed = 0
         self.answered = 0
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(f"{name}-{i}",), daemon=True)
+        ways = [(server.address_for(path), path) for path in paths]
+        self._threads = [threading.Thread(target=self._run, args=(f"{name}-{i}", *ways[i % len(ways)]), daemon=True)
                          for i in range(connections)]
 
     def __enter__(self):
@@ -253,20 +258,20 @@ class Buyers:
         goal = len(self.orders) + more
         eventually(lambda: len(self.orders) >= goal or not self.running, f"{more} orders")
 
-    def _run(self, name):
-        connection = _Reconnecting(self.address)
+    def _run(self, name, address, path):
+        connection = Reconnecting(address)
         bought = 0
         while not self._stop.is_set() and (self.each is None or bought < self.each):
             bought += 1
             key = f"{name}-{bought}"
             # With retry a key is not given up, not even at the end: its order may exist.
-            while not self._ask(connection, key):
+            while not self._ask(connection, path, key):
                 time.sleep(PAUSE_S)
         connection.close()
 
-    def _ask(self, connection, key):
+    def _ask(self, connection, path, key):
         """True when this key is done with."""
-        answer = connection.ask(request_bytes("POST", RESERVE, {"qty": 1}, {"Idempotency-Key": key}))
+        answer = connection.ask(request_bytes("POST", path, {"qty": 1}, {"Idempotency-Key": key}))
         if answer is None:
             if not self.retry:
                 with self._lock:
@@ -294,7 +299,7 @@ class Buyers:
         return True
 
 
-class _Reconnecting:
+class Reconnecting:
     """A connection that is opened when it is needed."""
 
     def __init__(self, address):

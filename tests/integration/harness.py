@@ -18,8 +18,10 @@ Environment:
 """
 
 import ctypes
+import functools
 import json
 import os
+import posixpath
 import re
 import select
 import shutil
@@ -46,10 +48,55 @@ AVAILABLE = "/api/v1/available"
 RESERVE = "/api/v1/reserve"
 PURCHASE = "/api/v1/purchase"
 
+MICROSERVICES = MODE == "microservices"
+POOLS = ("vacancy", "ticket") if MICROSERVICES else ("monolith",)
+# The pool that owns the stock, and which setting names its port.
+STOCK_POOL = POOLS[0]
+# For the workers of a server, whichever pool they are of.
+ANY_POOL = r"\w+"
+STOCK_PORT = f"{STOCK_POOL.upper()}_PORT"
+# How tests sell where it does not matter how: the way of the public, over the hop where there is one.
+SELL_PATH = PURCHASE if MICROSERVICES else RESERVE
+# One path for each way that a sale can take through the processes.
+SELL_PATHS = [RESERVE, PURCHASE] if MICROSERVICES else [RESERVE]
+# For tests of one pool's listeners, limits or end: the pool that owns the stock, and no other.
+ALONE = {"DEPLOYMENT_MODE": MODE, **({"SERVICES": "vacancy"} if MICROSERVICES else {})}
+# How much longer than a sale the hop may take, so that the pool that knows what became of it says so.
+HOP_SPARE_S = 20
+
+
+def alone(start):
+    """The fixture `start` for servers of one pool."""
+    new = functools.partial(start, **ALONE)
+    new.servers = start.servers
+    return new
+
+
+def pool_of(path):
+    """Which pool serves a path, or the target of a request in absolute form."""
+    if not MICROSERVICES:
+        return "monolith"
+    path = posixpath.normpath(urlsplit(path).path) if "://" in path else path
+    return "vacancy" if path.startswith((AVAILABLE, RESERVE)) else "ticket"
+
+
+def for_this_mode(settings):
+    """A test's settings in the words of the mode: its WORKERS are the workers of each pool, and the
+    time of a sale is a time of the hop too."""
+    settings = dict(settings)
+    if not MICROSERVICES:
+        return settings
+    if "WORKERS" in settings:
+        for pool in POOLS:
+            settings.setdefault(f"{pool.upper()}_WORKERS", settings["WORKERS"])
+    if settings.get("SALE_TIMEOUT") is not None:
+        settings.setdefault("VACANCY_TIMEOUT", min(60, float(settings["SALE_TIMEOUT"]) + HOP_SPARE_S))
+    return settings
+
 SETTINGS_DEF = Path(__file__).resolve().parents[2] / "src" / "config" / "settings.def"
 
 # What a test wants unless it says otherwise.  RELOAD is off so that only its own tests watch files.
-DEFAULTS = {
+DEFAULTS = for_this_mode({
     "DEPLOYMENT_MODE": MODE,
     "HOST": "127.0.0.1",
     "MONOLITH_PORT": "0",
@@ -59,7 +106,9 @@ DEFAULTS = {
     "WORKERS": "2",
     "RELOAD": "false",
     "JSON_LOGS": "true",
-}
+    # as the settings' own default, so that it is in the words of the mode
+    "SALE_TIMEOUT": "2",
+})
 # The only variables of ours that a child inherits: a stray setting in the developer's shell must
 # not change what is tested, but sanitizer and coverage options must reach the binary.
 INHERITED = re.compile(r"^(PATH|HOME|TMPDIR|LANG|LC_\w+|LD_\w+|\w+SAN_OPTIONS|GCOV_\w+|LLVM_\w+)$")
@@ -468,11 +517,11 @@ class Server:
 
     def __init__(self, config=None, arguments=(), program=None, ready=True, **settings):
         self.directory = Path(tempfile.mkdtemp(prefix="ticketd-"))
-        self.settings = {**DEFAULTS, **{k: v for k, v in settings.items()}}
+        self.settings = {**DEFAULTS, **for_this_mode(settings)}
         command = [program or binary()]
         self.config_path = None
         if config is not None:
-            for name in config:
+            for name in for_this_mode(config):
                 self.settings.pop(name, None)
             self.config_path = self.directory / "ticketd.env"
             self.write_config(config)
@@ -503,7 +552,8 @@ class Server:
 
     def write_config(self, config):
         """Replaces the file at one stroke, as editors and deployment tools do."""
-        text = config if isinstance(config, str) else "".join(f"{k}={v}\n" for k, v in config.items())
+        text = config if isinstance(config, str) else "".join(
+            f"{k}={v}\n" for k, v in for_this_mode(config).items())
         new = self.config_path.with_suffix(".new")
         new.write_text(text)
         os.replace(new, self.config_path)
@@ -602,26 +652,31 @@ class Server:
 
     @property
     def addresses(self):
-        """Every address of the listeners, from the log, without repeats."""
+        """Every address of the listeners, and whose it is, from the log, without repeats."""
         found = {}
         for entry in (self.log if self.json_logs else [{"message": x.decode()} for x in self.raw_log]):
-            match = re.search(r"listening on (http://\S+|unix:\S+)", entry.get("message", ""))
+            match = re.search(r"listening on (http://\S+|unix:\S+)(?: \((\w+)\))?", entry.get("message", ""))
             if match:
-                found.setdefault(match[1], entry.get("pool"))
+                found.setdefault(match[1], match[2] or self._only_pool)
         return [(Address(url), pool) for url, pool in found.items()]
 
+    @property
+    def _only_pool(self):
+        """Of a server with one pool, whose name its log leaves out."""
+        return self.settings.get("SERVICES", STOCK_POOL)
+
     def _address_of(self, pool):
-        fit = [address for address, name in self.addresses if MODE == "monolith" or name == pool]
+        fit = [address for address, name in self.addresses if name == pool]
         assert fit, f"no listener for {pool}:\n{self.log_text()}"
         return fit[0]
 
     @property
     def ticket_address(self):
-        return self._address_of("ticket")
+        return self._address_of(pool_of(PURCHASE))
 
     @property
     def vacancy_address(self):
-        return self._address_of("vacancy")
+        return self._address_of(STOCK_POOL)
 
     @property
     def ticket_url(self):
@@ -632,23 +687,26 @@ class Server:
         return self.vacancy_address.url
 
     def address_for(self, path):
-        """Who serves a path: purchases are the ticket service's, all else is the stock's owner's."""
-        return self.ticket_address if path.startswith(PURCHASE) else self.vacancy_address
+        return self._address_of(pool_of(path))
 
-    def service_for(self, path):
-        if MODE == "monolith":
-            return "monolith"
-        return "ticket" if path.startswith(PURCHASE) else "vacancy"
+    @staticmethod
+    def service_for(path):
+        return pool_of(path)
 
-    def workers(self):
-        """pid → title of every worker that has its title (not the master, not a child just forked)."""
+    def ports(self):
+        """Settings with which another server listens where this one does."""
+        return {f"{pool.upper()}_PORT": self._address_of(pool).port
+                for pool in POOLS if self.settings.get("SERVICES", "all") in (pool, "all")}
+
+    def workers(self, pool=STOCK_POOL):
+        """pid → title of every worker of a pool that has its title (not a child just forked)."""
         titles = {pid: title(pid) for pid in children(self.master_pid)}
-        return {pid: text for pid, text in titles.items() if re.match(r"ticketd: worker \d+", text)}
+        return {pid: text for pid, text in titles.items() if re.fullmatch(rf"ticketd: worker \d+ \({pool}\)", text)}
 
-    def wait_workers(self, count, without=(), deadline_s=DEADLINE_S):
-        """Waits for exactly so many workers, none of them in `without`."""
+    def wait_workers(self, count, without=(), deadline_s=DEADLINE_S, pool=STOCK_POOL):
+        """Waits for exactly so many workers of a pool, none of them in `without`."""
         def settled():
-            now = self.workers()
+            now = self.workers(pool)
             return now if len(now) == count and not set(now) & set(without) else None
         return eventually(settled, f"{count} workers", deadline_s)
 
@@ -734,7 +792,7 @@ class Load:
         self.request = request_bytes(method, path, body if method == "POST" else None)
         self.keepalive, self.pause_s, self.tolerant = keepalive, pause_s, tolerant
         self.sold = 0
-        self.remaining = []
+        self.remaining, self.orders = [], []
         self.answered = 0
         self.refused = []
         self.unanswered = []
@@ -820,6 +878,7 @@ class Load:
             if said.get("success"):
                 self.sold += 1
                 self.remaining.append(said["remaining"])
+                self.orders.append(said["order_id"])
 
 
 def replace(path, content):

@@ -100,13 +100,13 @@ def test_one_by_one(shop, ledger):
 def test_keys(shop, ledger):
     server = shop()
     with server.connect(RESERVE) as client:
-        alone = buy(client, "k", 2).json()
+        alone = buy(client, "k", 2, RESERVE).json()
     (again, other, new) = ask(server, request(2, "k"), request(3, "k"), request(1, "new"))
     assert assert_sold(again, 2, STOCK - 2, replayed=True) == alone["order_id"]
     assert_error(other, 422, "idempotency_key_reused")
     order = assert_sold(new, 1, STOCK - 3)
     with server.connect(RESERVE) as client:
-        answer = buy(client, "new")
+        answer = buy(client, "new", path=RESERVE)
         assert answer["Idempotent-Replayed"] == "true" and answer.json()["order_id"] == order
     ledger.settled(3, STOCK)
 

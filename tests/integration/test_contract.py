@@ -161,24 +161,26 @@ def test_health_is_not_cacheable(server, path):
 # The root describes the service and lists each endpoint once.
 def test_root(start):
     server = start(SERVICE_NAME="box-office", ENVIRONMENT="staging")
-    said = server.ask("GET", "/").json()
-    assert said["service"] == "box-office"
-    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", said["version"])
-    assert said["mode"] == MODE
-    assert said["environment"] == "staging"
-    listed = [(entry["method"], entry["path"]) for entry in said["endpoints"]]
-    assert len(listed) == len(set(listed))
-    assert all(entry["summary"] for entry in said["endpoints"])
-    assert {("GET", AVAILABLE), ("POST", RESERVE), ("GET", "/health"), ("GET", "/ready")} <= set(listed)
+    for method, path in (("GET", AVAILABLE), ("POST", RESERVE), ("POST", PURCHASE)):
+        with server.connect(path) as client:
+            said = client.ask("GET", "/").json()
+        assert said["service"] == "box-office"
+        assert re.fullmatch(r"\d+\.\d+\.\d+\S*", said["version"])
+        assert (said["mode"], said["role"]) == (MODE, server.service_for(path))
+        assert said["environment"] == "staging"
+        listed = [(entry["method"], entry["path"]) for entry in said["endpoints"]]
+        assert len(listed) == len(set(listed))
+        assert all(entry["summary"] for entry in said["endpoints"])
+        assert {(method, path), ("GET", "/health"), ("GET", "/ready")} <= set(listed)
 
 
 # What the root lists is there: no endpoint answers 404 or 405 to its own method.
 def test_root_lists_what_exists(server):
-    for entry in server.ask("GET", "/").json()["endpoints"]:
-        if "{" in entry["path"]:
-            continue
-        status = server.ask(entry["method"], entry["path"]).status
-        assert status not in (404, 405), entry
+    for pool in (AVAILABLE, PURCHASE):
+        with server.connect(pool) as client:
+            for entry in client.ask("GET", "/").json()["endpoints"]:
+                if "{" not in entry["path"]:
+                    assert client.ask(entry["method"], entry["path"]).status not in (404, 405), entry
 
 
 # CACHE_TTL_SECONDS becomes max-age, and 0 forbids keeping.

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness import AVAILABLE, DEADLINE_S, RESERVE, SLACK_S, Client, Load, eventually, request_bytes
+from harness import AVAILABLE, DEADLINE_S, RESERVE, SELL_PATHS, SLACK_S, Client, Load, eventually, request_bytes
 
 STOCK = 1000000
 
@@ -51,9 +51,10 @@ def test_signal_to_the_group(start, number):
 
 # Under load every request that was let in is answered; the last answer on a connection says that it
 # is the last; nothing is sold that nobody was told of.
-def test_stop_under_load(start):
+@pytest.mark.parametrize("path", SELL_PATHS)
+def test_stop_under_load(start, path):
     server = start(WORKERS=2, INITIAL_STOCK=STOCK, SHUTDOWN_TIMEOUT=5)
-    with Load(server, connections=12) as load:
+    with Load(server, connections=12, path=path) as load:
         load.wait_answers(300)
         stopped_within(server, 5)
         load.join()

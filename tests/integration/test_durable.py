@@ -8,11 +8,11 @@ import pytest
 
 from durability import (RESTOCK, SALE, VOID, Buyers, Ledger, buy, keeper, locked, order, paused, reader, ready,
                         sigkill_tree, stuck)
-from harness import (LONG, PURCHASE, RESERVE, SLACK_S, SLOW, alive, assert_problem, eventually, request_bytes,
-                     stays)
+from harness import (LONG, POOLS, PURCHASE, RESERVE, SELL_PATH, SLACK_S, SLOW, alive, assert_problem, eventually,
+                     request_bytes, stays)
 
 STOCK = 100000
-SELL = request_bytes("POST", RESERVE, {"qty": 1})
+SELL = request_bytes("POST", SELL_PATH, {"qty": 1})
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_stop_and_start(start, ledger):
 # A stop under load moves every sale that was answered into the ledger before the end, and no other.
 def test_stop_under_load(start, ledger):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK)
-    with Buyers(server.vacancy_address) as load:
+    with Buyers(server) as load:
         load.wait_answers(200)
         server.stop()
     sales = ledger.check(load)
@@ -60,7 +60,7 @@ def test_kill_the_tree(start, ledger):
     loads = []
     for turn in range(20 if LONG else 6):
         server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK)
-        with Buyers(server.vacancy_address, name=f"turn{turn}") as load:
+        with Buyers(server, name=f"turn{turn}") as load:
             load.wait_orders(150)
             sigkill_tree(server)
         loads.append(load)
@@ -76,7 +76,7 @@ def test_kill_the_tree(start, ledger):
 def test_restart_in_place_under_load(start, ledger):
     server = start(config={"CACHE_TTL_SECONDS": 7}, RELOAD="true", ENVIRONMENT="development", LEDGER_URL=ledger.url,
                    INITIAL_STOCK=STOCK)
-    with Buyers(server.vacancy_address) as load:
+    with Buyers(server) as load:
         for ttl in (8, 9):
             load.wait_answers(100)
             since = server.mark()
@@ -95,7 +95,7 @@ def test_restart_in_place_under_load(start, ledger):
 # sold, and the next keeper goes on where the dead one was.
 def test_kill_the_keeper(start, ledger):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, SALE_TIMEOUT=20)
-    with Buyers(server.vacancy_address) as load:
+    with Buyers(server) as load:
         for _ in range(100 if LONG else 6):
             load.wait_orders(50)
             victim = keeper(server)
@@ -111,7 +111,7 @@ def test_kill_the_keeper(start, ledger):
 # The reader is killed: orders are found again, and sales notice nothing.
 def test_kill_the_reader(start, ledger):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK)
-    with Buyers(server.vacancy_address, connections=4) as load:
+    with Buyers(server, connections=4) as load:
         for _ in range(3):
             load.wait_orders(20)
             victim = reader(server)
@@ -127,10 +127,10 @@ def test_kill_the_reader(start, ledger):
 def test_kill_workers(start, ledger):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, WORKERS=3)
     rng = random.Random(5)
-    with Buyers(server.vacancy_address, connections=12) as load:
+    with Buyers(server, connections=12) as load:
         for _ in range(6):
             load.wait_orders(50)
-            victim = rng.choice(sorted(server.workers()))
+            victim = rng.choice(sorted(pid for pool in POOLS for pid in server.workers(pool)))
             os.kill(victim, signal.SIGKILL)
             eventually(lambda: not alive(victim), "its death")
         load.wait_orders(50)
@@ -162,7 +162,7 @@ def test_answer_waits_for_the_ledger(start, ledger, path):
 # A keeper that stands still past SALE_TIMEOUT: 503, the tickets come back, and then it sells again.
 def test_sale_timeout(start, ledger):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=10, SALE_TIMEOUT=0.5)
-    clients = [server.connect() for _ in range(6)]
+    clients = [server.connect(SELL_PATH) for _ in range(6)]
     try:
         assert buy(clients[0]).status == 200
         with paused(keeper(server)):
@@ -175,8 +175,8 @@ def test_sale_timeout(start, ledger):
         eventually(lambda: server.available() == 9, "the tickets are back")
         ledger.settled(1, 10)
         assert ledger.count(VOID) == 6
-        assert buy(clients[0], qty=9).json() | {"order_id": ""} == {
-            "success": True, "remaining": 0, "message": "Reserved 9 tickets", "order_id": ""}
+        said = buy(clients[0], qty=9).json()
+        assert (said["success"], said["remaining"]) == (True, 0), said
     finally:
         for client in clients:
             client.close()
@@ -187,7 +187,7 @@ def test_sale_timeout(start, ledger):
 def test_hanging_keeper_is_replaced(start, ledger):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, SALE_TIMEOUT=60)
     victim = keeper(server)
-    with server.connect() as client, paused(victim):
+    with server.connect(SELL_PATH) as client, paused(victim):
         client.send(SELL)
         server.wait_log(rf"keeper \(pid {victim}\) hangs")
         assert client.answer().json()["success"] is True
@@ -199,7 +199,7 @@ def test_hanging_keeper_is_replaced(start, ledger):
 # A ledger that cannot be written: not ready, nothing is sold, and it says so; then all goes on.
 def test_ready_and_a_ledger_at_fault(start, ledger):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, SALE_TIMEOUT=60)
-    with server.connect() as client, server.connect() as other:
+    with server.connect(SELL_PATH) as client, server.connect(SELL_PATH) as other:
         assert ready(server) == 200
         with locked(ledger):
             client.send(SELL)
@@ -220,7 +220,7 @@ def test_ready_and_a_ledger_at_fault(start, ledger):
 def test_ready_and_a_slow_ledger(start, ledger):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, SALE_TIMEOUT=60)
     victim = keeper(server)
-    with server.connect() as client, stuck(server, ledger, lambda: client.send(SELL)):
+    with server.connect(SELL_PATH) as client, stuck(server, ledger, lambda: client.send(SELL)):
         stays(lambda: ready(server) == 200, "ready", 2)
         eventually(lambda: ready(server) == 503, "unready after five seconds", 5 + SLACK_S)
         stays(lambda: alive(victim) and keeper(server) == victim, "the keeper is left alone", 2 * SLOW, step_s=0.1)

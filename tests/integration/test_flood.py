@@ -8,7 +8,7 @@ import time
 import pytest
 
 from durability import Ledger, buy
-from harness import LONG, RESERVE, SLOW, Client, request_bytes, session_members
+from harness import LONG, SELL_PATH, SLOW, Client, request_bytes, session_members
 
 DURATION_S = 20 if LONG else 3
 THREADS = 4
@@ -31,7 +31,7 @@ class Flood:
     """Threads that send keys as fast as they can, and hold every answer against the one expected."""
 
     def __init__(self, server, next_key, expected, duration_s):
-        self.address, self.next_key, self.expected = server.vacancy_address, next_key, expected
+        self.address, self.next_key, self.expected = server.address_for(SELL_PATH), next_key, expected
         self.answers, self.wrong = 0, []
         self._end = time.monotonic() + duration_s
         self._lock = threading.Lock()
@@ -46,7 +46,7 @@ class Flood:
             with Client(self.address) as client:
                 while time.monotonic() < self._end and not self.wrong:
                     client.send(b"".join(
-                        request_bytes("POST", RESERVE, b'{"qty":1}', {"Idempotency-Key": self.next_key()})
+                        request_bytes("POST", SELL_PATH, b'{"qty":1}', {"Idempotency-Key": self.next_key()})
                         for _ in range(PIPELINED)))
                     answers = [client.answer() for _ in range(PIPELINED)]
                     with self._lock:
@@ -64,7 +64,7 @@ def sold_out(start, tmp_path):
     # Looking keys up at random touches the whole index in the end: a small one, so that this is done
     # soon, and what grows then is something else.
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=1, IDEMPOTENCY_KEYS_MAX=100000)
-    with server.connect() as client:
+    with server.connect(SELL_PATH) as client:
         first = buy(client, "first")
     assert first.json()["success"] is True
     ledger.settled(1, 1)

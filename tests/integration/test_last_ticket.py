@@ -7,19 +7,19 @@ import threading
 
 import pytest
 
-from harness import AVAILABLE, LONG, PURCHASE, RESERVE, request_bytes
+from harness import AVAILABLE, LONG, MICROSERVICES, PURCHASE, RESERVE, SELL_PATHS, pool_of, request_bytes
 
 
-def race(server, requests, connections):
+def race(server, requests, connections, path=RESERVE):
     """Opens every connection first, and sends all requests while the workers are stopped; then lets
     the workers go at once, so that they, and not the sender, set the pace; then reads the answers.
 
     requests: one list of request bytes for each connection.  Returns a list of answers for each."""
-    clients = [server.connect() for _ in range(connections)]
+    clients = [server.connect(path) for _ in range(connections)]
     try:
         for client in clients:
             assert client.ask("GET", "/health").status == 200
-        workers = server.workers()
+        workers = server.workers(pool_of(path))
         try:
             for pid in workers:
                 os.kill(pid, signal.SIGSTOP)
@@ -65,7 +65,7 @@ def test_exactly_the_stock(start, path, again):
     server = start(INITIAL_STOCK=100, WORKERS=4)
     buy = request_bytes("POST", path, {"qty": 1})
     with Watcher(server):
-        answers = sum(race(server, [[buy] * 5 for _ in range(64)], 64), [])
+        answers = sum(race(server, [[buy] * 5 for _ in range(64)], 64, path), [])
     said = [answer.json() for answer in answers]
     assert all(answer.status == 200 for answer in answers)
     won = [one for one in said if one["success"]]
@@ -76,36 +76,40 @@ def test_exactly_the_stock(start, path, again):
 
 
 # Long enough for two workers to meet in the same nanosecond: every place is sold once.
+@pytest.mark.parametrize("path", SELL_PATHS)
 @pytest.mark.parametrize("again", range(8 if LONG else 3))
-def test_no_place_twice(start, again):
+def test_no_place_twice(start, path, again):
     server = start(INITIAL_STOCK=15000, WORKERS=4)
-    buy = request_bytes("POST", RESERVE, {"qty": 1})
-    answers = sum(race(server, [[buy] * 300 for _ in range(64)], 64), [])
+    buy = request_bytes("POST", path, {"qty": 1})
+    answers = sum(race(server, [[buy] * 300 for _ in range(64)], 64, path), [])
     won = sorted(said["remaining"] for said in (answer.json() for answer in answers) if said["success"])
     assert won == list(range(15000))
     assert server.available() == 0
 
 
 # A single ticket, many times over: never two winners, never none.
+@pytest.mark.parametrize("path", SELL_PATHS)
 @pytest.mark.parametrize("again", range(20 if LONG else 4))
-def test_single_ticket(start, again):
+def test_single_ticket(start, path, again):
     server = start(INITIAL_STOCK=1, WORKERS=4)
-    buy = request_bytes("POST", RESERVE, {"qty": 1})
-    answers = sum(race(server, [[buy]] * 64, 64), [])
+    buy = request_bytes("POST", path, {"qty": 1})
+    answers = sum(race(server, [[buy]] * 64, 64, path), [])
     assert [answer.json()["success"] for answer in answers].count(True) == 1
     assert server.available() == 0
 
 
 # Different quantities: no sale takes what is not there, no refusal is a lie, and the sum is exact.
+@pytest.mark.parametrize("path", SELL_PATHS)
 @pytest.mark.parametrize("seed", range(10 if LONG else 3))
-def test_mixed_quantities(start, seed):
+def test_mixed_quantities(start, path, seed):
     rng = random.Random(seed)
     server = start(INITIAL_STOCK=1000, WORKERS=4)
     quantities = [[rng.randint(1, 17) for _ in range(8)] for _ in range(48)]
-    batches = [[request_bytes("POST", rng.choice([RESERVE, PURCHASE]) if server.ticket_url == server.vacancy_url else RESERVE,
-                              {"qty": qty}) for qty in batch] for batch in quantities]
+    # where one process serves both, they meet in it
+    mixed = [path] if MICROSERVICES else [RESERVE, PURCHASE]
+    batches = [[request_bytes("POST", rng.choice(mixed), {"qty": qty}) for qty in batch] for batch in quantities]
     with Watcher(server):
-        answers = race(server, batches, 48)
+        answers = race(server, batches, 48, path)
     sold = 0
     ends = []
     for batch, told in zip(quantities, answers):
@@ -125,9 +129,10 @@ def test_mixed_quantities(start, seed):
 
 
 # The largest stock and the largest orders do not overflow.
-def test_large_numbers(start):
+@pytest.mark.parametrize("path", SELL_PATHS)
+def test_large_numbers(start, path):
     server = start(INITIAL_STOCK=2147483647, WORKERS=4)
-    buy = request_bytes("POST", RESERVE, {"qty": 2147483647 // 10})
-    said = [answer.json() for answer in sum(race(server, [[buy]] * 32, 32), [])]
+    buy = request_bytes("POST", path, {"qty": 2147483647 // 10})
+    said = [answer.json() for answer in sum(race(server, [[buy]] * 32, 32, path), [])]
     assert [one["success"] for one in said].count(True) == 10
     assert server.available() == 2147483647 - 10 * (2147483647 // 10)

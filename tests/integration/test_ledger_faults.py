@@ -16,7 +16,7 @@ import time
 import pytest
 
 from durability import UNKNOWN, Buyers, Ledger, buy, keeper, order, ready, seeded, sigkill_tree
-from harness import DEFAULTS, LONG, RESERVE, SLACK_S, assert_problem, eventually, run
+from harness import (ALONE, DEFAULTS, LONG, MICROSERVICES, RESERVE, SELL_PATH, SLACK_S, assert_problem, eventually, run)
 
 STOCK = 100000
 
@@ -40,7 +40,7 @@ def shape(folder):
 def made(start, ledger, sales=20):
     """A ledger with some sales, of a server that has ended properly."""
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK)
-    with Buyers(server.vacancy_address, connections=2, each=sales // 2) as load:
+    with Buyers(server, connections=2, each=sales // 2) as load:
         load.join()
     server.stop()
     return load
@@ -48,7 +48,7 @@ def made(start, ledger, sales=20):
 
 def refused_start(url, **settings):
     """The one line of a start that fails with exit code 1."""
-    done = run(settings={**DEFAULTS, "LEDGER_URL": url, **settings})
+    done = run(settings={**DEFAULTS, **ALONE, "LEDGER_URL": url, **settings})
     assert done.returncode == 1, (done.returncode, done.stderr)
     lines = [line for line in done.stderr.splitlines() if '"CRITICAL"' in line]
     assert len(lines) == 1, done.stderr
@@ -185,21 +185,21 @@ def test_full_disk(start, tmp_path):
         ledger = Ledger(folder)
         server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, SALE_TIMEOUT=0.5)
         try:
-            with Buyers(server.vacancy_address, connections=4, name="before") as before:
+            with Buyers(server, connections=4, name="before") as before:
                 before.wait_orders(50)
             since = server.mark()
             _fill(folder / "filler")
-            with Buyers(server.vacancy_address, connections=4, name="full") as full:
+            with Buyers(server, connections=4, name="full") as full:
                 (line,) = server.wait_log("selling stops", since)
                 assert "full" in line["message"] and str(ledger.path) in line["message"], line
                 full.wait_answers(8)
             assert not full.wrong and full.refused
             assert ready(server) == 503
-            with server.connect() as client:
+            with server.connect(SELL_PATH) as client:
                 assert_problem(buy(client), 503, "ledger_unavailable")
             (folder / "filler").unlink()
             eventually(lambda: ready(server) == 200, "ready again")
-            with Buyers(server.vacancy_address, connections=4, name="after") as after:
+            with Buyers(server, connections=4, name="after") as after:
                 after.wait_orders(50)
             assert not after.refused and not after.wrong and not after.lost
             assert len([entry for entry in server.log if entry["level"] == "ERROR"]) == 1, server.log_text()
@@ -261,7 +261,7 @@ def scenarios(rng):
 @needs_strace
 def test_failing_calls(start, tmp_path):
     rng = seeded()
-    end = time.monotonic() + (1200 if LONG else 25)
+    end = time.monotonic() + (1200 if LONG else 12 if MICROSERVICES else 25)
     faults = 0
     for number, rule in enumerate(scenarios(rng)):
         if time.monotonic() > end:
@@ -277,7 +277,7 @@ def test_failing_calls(start, tmp_path):
 
 def _one_fault(start, ledger, rule):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, SALE_TIMEOUT=0.2, WORKERS=1)
-    with Buyers(server.vacancy_address, connections=4) as load:
+    with Buyers(server, connections=4) as load:
         load.wait_orders(4)
         with injected(keeper(server), rule):
             load.wait_answers(60)
@@ -303,7 +303,7 @@ def _one_fault(start, ledger, rule):
 def test_passing_fault(start, ledger, rule):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, SALE_TIMEOUT=0.5)
     pid = keeper(server)
-    with Buyers(server.vacancy_address, connections=4) as load:
+    with Buyers(server, connections=4) as load:
         load.wait_orders(4)
         with injected(pid, rule):
             server.wait_log("selling stops")
@@ -322,9 +322,12 @@ def test_passing_fault(start, ledger, rule):
 @pytest.mark.parametrize("call", ["pwrite64"])
 def test_interrupted_call(start, ledger, call):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK)
-    with Buyers(server.vacancy_address, connections=4) as load:
-        with injected(keeper(server), f"{call}:error=EINTR:when=1+3"):
+    # until the keeper is dead: strace that lets go of it within such a call makes it fail, and while
+    # it is traced no sanitizer can look for leaks at its end
+    with injected(keeper(server), f"{call}:error=EINTR:when=1+3"):
+        with Buyers(server, connections=4) as load:
             load.wait_orders(40)
+        ledger.settled(len(ledger.check(load)), STOCK)
+        sigkill_tree(server)
     assert (load.refused, load.lost, load.wrong) == ({}, [], [])
     assert not [entry for entry in server.log if entry["level"] in ("WARNING", "ERROR", "CRITICAL")], server.log_text()
-    ledger.settled(len(ledger.check(load)), STOCK)

@@ -7,9 +7,13 @@ import stat
 
 import pytest
 
-from harness import AVAILABLE, MODE, RESERVE, Client, eventually, free_port, has_ipv6, run
+from harness import ALONE, AVAILABLE, RESERVE, STOCK_PORT, Client, alone, eventually, free_port, has_ipv6, run
 
-pytestmark = pytest.mark.skipif(MODE != "monolith", reason="one listener's settings are the monolith's")
+
+# One pool, so that every address is its own.
+@pytest.fixture(name="start")
+def start_one_pool(start):
+    return alone(start)
 
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
@@ -28,7 +32,7 @@ def families(server):
 
 # Port 0 lets the kernel choose, and the log tells the port that was chosen.
 def test_port_0(start):
-    server = start(HOST="127.0.0.1", MONOLITH_PORT=0)
+    server = start(HOST="127.0.0.1", **{STOCK_PORT: 0})
     (address, _), = server.addresses
     assert address.port > 0
     assert address.url == f"http://127.0.0.1:{address.port}"
@@ -38,8 +42,8 @@ def test_port_0(start):
 # A fixed port is the port.
 def test_fixed_port(start):
     port = free_port()
-    server = start(HOST="127.0.0.1", MONOLITH_PORT=port)
-    assert server.ticket_url == f"http://127.0.0.1:{port}"
+    server = start(HOST="127.0.0.1", **{STOCK_PORT: port})
+    assert server.vacancy_url == f"http://127.0.0.1:{port}"
 
 
 # A list is listened on in full, and it is one stock.
@@ -71,7 +75,7 @@ def test_ipv6_only(start):
 @pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "::"])
 def test_both_families(start, host):
     port = free_port("127.0.0.1", "::1")
-    start(HOST=host, MONOLITH_PORT=port)
+    start(HOST=host, **{STOCK_PORT: port})
     ask_at(f"http://127.0.0.1:{port}")
     ask_at(f"http://[::1]:{port}")
 
@@ -80,7 +84,7 @@ def test_both_families(start, host):
 @needs_ipv6
 @pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "::"])
 def test_both_families_port_0(start, host):
-    server = start(HOST=host, MONOLITH_PORT=0)
+    server = start(HOST=host, **{STOCK_PORT: 0})
     ports = {address.port for address, _ in server.addresses}
     assert len(ports) == 1, [address.url for address, _ in server.addresses]
     ask_at(f"http://127.0.0.1:{ports.copy().pop()}")
@@ -89,7 +93,7 @@ def test_both_families_port_0(start, host):
 
 # The same address twice in a list is a slip of the pen, and is said to be one.
 def test_same_address_twice():
-    done = run(settings={"DEPLOYMENT_MODE": "monolith", "HOST": "127.0.0.1,127.0.0.1", "MONOLITH_PORT": free_port()})
+    done = run(settings={**ALONE, "HOST": "127.0.0.1,127.0.0.1", STOCK_PORT: free_port()})
     assert done.returncode == 78
     assert "HOST" in done.stderr and "127.0.0.1" in done.stderr
 
@@ -98,7 +102,7 @@ def test_same_address_twice():
 @needs_ipv6
 @pytest.mark.parametrize("host", ["localhost,127.0.0.1", "::1,localhost", "0.0.0.0,::"])
 def test_overlapping_addresses(start, host):
-    server = start(HOST=host, MONOLITH_PORT=free_port("127.0.0.1", "::1"))
+    server = start(HOST=host, **{STOCK_PORT: free_port("127.0.0.1", "::1")})
     assert families(server) == ["AF_INET", "AF_INET6"]
 
 
@@ -115,7 +119,7 @@ def test_port_taken(json_logs):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = run(settings={"DEPLOYMENT_MODE": "monolith", "HOST": "127.0.0.1", "MONOLITH_PORT": port, "JSON_LOGS": json_logs})
+        done = run(settings={**ALONE, "HOST": "127.0.0.1", STOCK_PORT: port, "JSON_LOGS": json_logs})
     assert done.returncode == 1, done
     assert_one_complaint(done, f"127.0.0.1:{port}")
 
@@ -123,9 +127,9 @@ def test_port_taken(json_logs):
 # The port of a second server is taken as well: two masters never share a listener by accident.
 def test_two_servers(start):
     first = start()
-    done = run(settings={"DEPLOYMENT_MODE": "monolith", "HOST": "127.0.0.1", "MONOLITH_PORT": first.ticket_address.port})
+    done = run(settings={**ALONE, "HOST": "127.0.0.1", STOCK_PORT: first.vacancy_address.port})
     assert done.returncode == 1
-    ask_at(first.ticket_address)
+    ask_at(first.vacancy_address)
 
 
 # A list of which one address is taken is an error: half a service is none.
@@ -135,14 +139,14 @@ def test_one_of_two_taken():
     with socket.socket(socket.AF_INET6) as taken:
         taken.bind(("::1", port))
         taken.listen()
-        done = run(settings={"DEPLOYMENT_MODE": "monolith", "HOST": "127.0.0.1,::1", "MONOLITH_PORT": port})
+        done = run(settings={**ALONE, "HOST": "127.0.0.1,::1", STOCK_PORT: port})
     assert done.returncode == 1
     assert_one_complaint(done, f"[::1]:{port}")
 
 
 # An address of another machine cannot be bound: the same kind of error.
 def test_foreign_address():
-    done = run(settings={"DEPLOYMENT_MODE": "monolith", "HOST": "203.0.113.1", "MONOLITH_PORT": free_port()})
+    done = run(settings={**ALONE, "HOST": "203.0.113.1", STOCK_PORT: free_port()})
     assert done.returncode == 1
     assert_one_complaint(done, "203.0.113.1")
 
@@ -150,13 +154,13 @@ def test_foreign_address():
 # A port is free for the next server at once, whatever connections linger in the kernel.
 def test_port_is_free_after_stop(start):
     first = start()
-    port = first.ticket_address.port
+    port = first.vacancy_address.port
     clients = [first.connect() for _ in range(5)]
     for client in clients:
         assert client.ask("GET", AVAILABLE).status == 200
     first.stop()
-    second = start(MONOLITH_PORT=port)
-    ask_at(second.ticket_address)
+    second = start(**{STOCK_PORT: port})
+    ask_at(second.vacancy_address)
     for client in clients:
         client.close()
 
@@ -221,7 +225,7 @@ def test_unix_after_kill(start, tmp_path_factory):
 def test_unix_live(start, tmp_path_factory):
     path = _path(tmp_path_factory)
     server = start(HOST=f"unix:{path}")
-    done = run(settings={"DEPLOYMENT_MODE": "monolith", "HOST": f"unix:{path}"})
+    done = run(settings={**ALONE, "HOST": f"unix:{path}"})
     assert done.returncode == 1
     assert_one_complaint(done, path)
     ask_at(f"unix:{path}")
@@ -233,7 +237,7 @@ def test_unix_path_is_a_file(tmp_path_factory):
     path = _path(tmp_path_factory)
     with open(path, "w", encoding="ascii") as file:
         file.write("precious")
-    done = run(settings={"DEPLOYMENT_MODE": "monolith", "HOST": f"unix:{path}"})
+    done = run(settings={**ALONE, "HOST": f"unix:{path}"})
     assert done.returncode == 1
     assert_one_complaint(done, path)
     with open(path, encoding="ascii") as file:
@@ -242,7 +246,7 @@ def test_unix_path_is_a_file(tmp_path_factory):
 
 # A folder that does not exist is an error that names the path.
 def test_unix_no_folder():
-    done = run(settings={"DEPLOYMENT_MODE": "monolith", "HOST": "unix:/nonexistent/s"})
+    done = run(settings={**ALONE, "HOST": "unix:/nonexistent/s"})
     assert done.returncode == 1
     assert_one_complaint(done, "/nonexistent/s")
 
@@ -250,7 +254,7 @@ def test_unix_no_folder():
 # A path longer than the kernel takes is a wrong setting, not one cut short.
 def test_unix_too_long(tmp_path):
     path = tmp_path / ("x" * 120)
-    done = run(settings={"DEPLOYMENT_MODE": "monolith", "HOST": f"unix:{path}"})
+    done = run(settings={**ALONE, "HOST": f"unix:{path}"})
     assert done.returncode in (1, 78)
     assert "HOST" in done.stderr or str(path) in done.stderr
     assert not os.listdir(tmp_path)

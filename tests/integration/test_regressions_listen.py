@@ -6,8 +6,15 @@ import stat
 
 import pytest
 
-from harness import AVAILABLE, Client, has_ipv6, run, stays
+from harness import ALONE, AVAILABLE, STOCK_PORT, Client, alone, for_this_mode, has_ipv6, run, stays
 from surroundings import wrapper
+
+
+# One pool, so that every address is its own.
+@pytest.fixture(name="start")
+def start_one_pool(start):
+    return alone(start)
+
 
 # ---------------------------------------------------------------- a path that is somebody's
 
@@ -48,7 +55,7 @@ def test_unix_path_is_taken_by_no_socket(tmp_path_factory, make):
     path = tmp_path_factory.mktemp("u") / "s"
     make(path)
     before = seen(path)
-    done = run(settings={"DEPLOYMENT_MODE": "monolith", "HOST": f"unix:{path}", "WORKERS": 1})
+    done = run(settings={**ALONE, "HOST": f"unix:{path}", "WORKERS": 1})
     assert done.returncode == 1, done.stderr
     assert str(path) in done.stderr
     assert seen(path) == before
@@ -61,7 +68,7 @@ def test_unix_path_is_a_file_beside_others(tmp_path_factory):
     folder = tmp_path_factory.mktemp("u")
     make_file(folder / "s")
     before = seen(folder / "s")
-    done = run(settings={"DEPLOYMENT_MODE": "monolith", "MONOLITH_PORT": 0, "WORKERS": 1,
+    done = run(settings={**ALONE, STOCK_PORT: 0, "WORKERS": 1,
                          "HOST": f"127.0.0.1,unix:{folder}/good,unix:{folder}/s"})
     assert done.returncode == 1, done.stderr
     assert seen(folder / "s") == before
@@ -101,7 +108,7 @@ FEW_FILES = "resource.setrlimit(resource.RLIMIT_NOFILE, (130, 130))"
 
 # A MAX_CONNECTIONS that the process may not have is a wrong setting from the start ...
 def test_too_many_connections_at_start(tmp_path):
-    settings = {"DEPLOYMENT_MODE": "monolith", "HOST": "127.0.0.1", "MONOLITH_PORT": 0, "MAX_CONNECTIONS": 1000}
+    settings = {**ALONE, "HOST": "127.0.0.1", STOCK_PORT: 0, "MAX_CONNECTIONS": 1000}
     done = run(settings=settings, program=wrapper(tmp_path, FEW_FILES))
     assert done.returncode == 78, done.stderr
     assert len([line for line in done.stderr.splitlines() if "MAX_CONNECTIONS" in line]) == 1, done.stderr
@@ -128,7 +135,7 @@ def test_too_many_connections_on_reload(start, tmp_path):
 # connections at once, all in one worker's hands; one more is not allowed.
 def test_as_many_connections_as_files(start, tmp_path):
     most = 130 - 64 - 2
-    settings = {"DEPLOYMENT_MODE": "monolith", "WORKERS": 1, "MAX_CONNECTIONS": most + 1}
+    settings = for_this_mode({**ALONE, "WORKERS": 1, "MAX_CONNECTIONS": most + 1})
     assert run("--check-config", settings=settings, program=wrapper(tmp_path, FEW_FILES)).returncode == 78
     server = start(MAX_CONNECTIONS=most, WORKERS=1, program=wrapper(tmp_path, FEW_FILES))
     clients = [server.connect() for _ in range(most)]

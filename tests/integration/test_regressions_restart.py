@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import (AVAILABLE, DEADLINE_S, RESERVE, Client, binary, eventually, replace, request_bytes, start_time)
+from harness import (ALONE, AVAILABLE, DEADLINE_S, RESERVE, Client, binary, eventually, replace, request_bytes, start_time)
 
 HALF = request_bytes("POST", RESERVE, {"qty": 1})
 
@@ -127,7 +127,7 @@ def serves(url):
 def test_dropped_local_socket(start, tmp_path_factory):
     folder = tmp_path_factory.mktemp("u")
     kept, dropped = folder / "kept", folder / "dropped"
-    server = watching(start, {"HOST": f"127.0.0.1,unix:{kept},unix:{dropped}"})
+    server = watching(start, {"HOST": f"127.0.0.1,unix:{kept},unix:{dropped}"}, **ALONE)
     inode, since = os.stat(kept).st_ino, server.mark()
     assert serves(f"unix:{dropped}")
     server.write_config({"HOST": f"127.0.0.1,unix:{kept}"})
@@ -148,7 +148,7 @@ def test_dropped_local_socket(start, tmp_path_factory):
 # A TCP listener that HOST no longer names is closed.
 def test_dropped_address(start, tmp_path_factory):
     path = tmp_path_factory.mktemp("u") / "s"
-    server = watching(start, {"HOST": f"127.0.0.1,unix:{path}"})
+    server = watching(start, {"HOST": f"127.0.0.1,unix:{path}"}, **ALONE)
     (port,) = [address.port for address, _ in server.addresses if address.family == socket.AF_INET]
     since = server.mark()
     server.write_config({"HOST": f"unix:{path}"})

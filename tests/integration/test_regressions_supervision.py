@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from harness import AVAILABLE, RESERVE, Client, alive, eventually, request_bytes, title
+from harness import AVAILABLE, RESERVE, STOCK_POOL, Client, alive, eventually, request_bytes, title
 from surroundings import preload, wrapper
 
 HALF = request_bytes("POST", RESERVE, {"qty": 1})
@@ -54,7 +54,7 @@ def test_worker_told_to_end_is_replaced_at_once(start):
         assert slow.silent(0.1)
         os.kill(old, signal.SIGTERM)
         (new,) = eventually(lambda: set(server.workers()) - {old}, "a new worker")
-        assert title(new) == "ticketd: worker 0 (monolith)"
+        assert title(new) == f"ticketd: worker 0 ({STOCK_POOL})"
         assert server.ask("POST", RESERVE, {"qty": 1}).status == 200
         assert alive(old), "it drains"
         slow.send(HALF[-1:])

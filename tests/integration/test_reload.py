@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from harness import (AVAILABLE, DEADLINE_S, LONG, RESERVE, SLOW, BadAnswer, Client, Load, binary, eventually, replace,
+from harness import (AVAILABLE, DEADLINE_S, LONG, RESERVE, SELL_PATHS, SLOW, BadAnswer, Client, Load, binary, eventually, replace,
                      request_bytes, start_time, stays)
 
 CACHED = "public, max-age=%d"
@@ -40,11 +40,12 @@ def test_new_workers_same_stock(start):
 
 
 # No client sees a reload: not one that keeps its connection, not one that opens one for each request.
+@pytest.mark.parametrize("path", SELL_PATHS)
 @pytest.mark.parametrize("keepalive", [True, False], ids=["keepalive", "one-shot"])
-def test_reload_under_load(start, keepalive):
+def test_reload_under_load(start, keepalive, path):
     server = start(WORKERS=2)
     stock = server.available()
-    with Load(server, connections=8, keepalive=keepalive) as load:
+    with Load(server, connections=8, keepalive=keepalive, path=path) as load:
         load.wait_answers(100)
         for _ in range(5 if LONG else 2):
             before, since = server.workers(), server.mark()

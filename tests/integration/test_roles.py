@@ -12,7 +12,7 @@ import pytest
 
 import harness
 from durability import keeper, paused, reader
-from harness import (AVAILABLE, DEADLINE_S, PURCHASE, RESERVE, SLACK_S, Address, Client, alive, children, eventually,
+from harness import (ANY_POOL, AVAILABLE, DEADLINE_S, PURCHASE, RESERVE, SLACK_S, Address, Client, alive, children, eventually,
                      has_ipv6, replace, request_bytes, run, start_time, stays, title)
 from surroundings import preload, wrapper
 
@@ -52,7 +52,7 @@ def ask(server, pool, method, path, body=None, headers=()):
 
 def workers(server, pool):
     """The pids of a pool's workers."""
-    return sorted(pid for pid, text in server.workers().items() if text.endswith(f"({pool})"))
+    return sorted(server.workers(pool))
 
 
 def buy(server, quantity=1, pool="ticket"):
@@ -121,7 +121,7 @@ def reload_and_wait(server):
 # This is the default: with no mode and no services set, both pools run and are ready together.
 def test_both_by_default(start):
     server = start(DEPLOYMENT_MODE=None, WORKERS=None, VACANCY_WORKERS=1, TICKET_WORKERS=3)
-    assert sorted(server.workers().values()) == [
+    assert sorted(server.workers(ANY_POOL).values()) == [
         "ticketd: worker 0 (ticket)", "ticketd: worker 0 (vacancy)", "ticketd: worker 1 (ticket)",
         "ticketd: worker 2 (ticket)"]
     (line,) = server.wait_log("runs as")
@@ -203,7 +203,7 @@ def test_later_ticket_workers_have_no_stock(start):
     server = both(start)
     first = workers(server, "ticket")
     os.kill(first[0], signal.SIGKILL)
-    server.wait_workers(4, without=first[:1])
+    server.wait_workers(4, without=first[:1], pool=ANY_POOL)
     reload_and_wait(server)
     for pid in set(workers(server, "ticket")) - set(first):
         assert not re.search("ticketd-stock|ledger", maps(pid)), maps(pid)
@@ -235,9 +235,9 @@ def test_no_descriptor_leaks(start):
     for pool in POOLS * 2:
         (victim,) = workers(server, pool)
         os.kill(victim, signal.SIGKILL)
-        server.wait_workers(2, without=[victim])
+        server.wait_workers(2, without=[victim], pool=ANY_POOL)
     reload_and_wait(server)
-    server.wait_workers(2)
+    server.wait_workers(2, pool=ANY_POOL)
     eventually(lambda: count() == first, "as many descriptors as at first")
 
 
@@ -248,8 +248,8 @@ def test_no_descriptor_leaks(start):
 def test_two_masters(start):
     vacancy = vacancy_alone(start, INITIAL_STOCK=10)
     ticket = ticket_alone(start, VACANCY_URL=at(vacancy, "vacancy").url)
-    assert set(vacancy.workers().values()) == {"ticketd: worker 0 (vacancy)", "ticketd: worker 1 (vacancy)"}
-    assert set(ticket.workers().values()) == {"ticketd: worker 0 (ticket)", "ticketd: worker 1 (ticket)"}
+    assert set(vacancy.workers(ANY_POOL).values()) == {"ticketd: worker 0 (vacancy)", "ticketd: worker 1 (vacancy)"}
+    assert set(ticket.workers(ANY_POOL).values()) == {"ticketd: worker 0 (ticket)", "ticketd: worker 1 (ticket)"}
     assert buy(ticket, 4)["remaining"] == 6
     assert ask(vacancy, "vacancy", "GET", AVAILABLE).json() == {"qty": 6}
 
@@ -292,7 +292,7 @@ def test_ticketctl_of_ticket_alone(start):
     before = workers(server, "ticket")
     done = ticketctl(server, "reload", "--wait")
     assert done.returncode == 0, done.stderr
-    assert len(server.wait_workers(2, without=before)) == 2
+    assert len(server.wait_workers(2, without=before, pool=ANY_POOL)) == 2
     for command in ("audit", "orders", "stock"):
         refused = ticketctl(server, command)
         assert refused.returncode == EX_UNAVAILABLE and "SERVICES=ticket" in refused.stderr, refused
@@ -327,9 +327,9 @@ def test_ticketctl_of_both(start):
     buy(server, 4, "vacancy")
     stock = json.loads(ticketctl(server, "stock", "--json").stdout)
     assert (stock["capacity"], stock["available"]) == (10, 6)
-    before = server.workers()
+    before = server.workers(ANY_POOL)
     assert ticketctl(server, "reload", "--wait").returncode == 0
-    server.wait_workers(4, without=before)
+    server.wait_workers(4, without=before, pool=ANY_POOL)
     assert ticketctl(server, "audit").returncode == 0
 
 
@@ -348,7 +348,7 @@ def test_services_of_a_monolith(services, check):
 # ... and a monolith with "all" is a monolith.
 def test_all_of_a_monolith(start):
     server = start(DEPLOYMENT_MODE="monolith", SERVICES="all", WORKERS=1)
-    assert list(server.workers().values()) == ["ticketd: worker 0 (monolith)"]
+    assert list(server.workers(ANY_POOL).values()) == ["ticketd: worker 0 (monolith)"]
 
 
 # Two pools cannot listen on one path; one pool can.
@@ -392,7 +392,7 @@ def test_examples(start, name, roles):
     example = harness.SETTINGS_DEF.parents[2] / "conf" / f"{name}.env"
     few = {"HOST": "127.0.0.1", "MAX_CONNECTIONS": 100, "VACANCY_WORKERS": 1, "TICKET_WORKERS": 1, "WORKERS": 1}
     server = start(arguments=("--config", example), **few, DEPLOYMENT_MODE=None, INITIAL_STOCK=None)
-    assert {text.split("(")[1].rstrip(")") for text in server.workers().values()} == set(roles.split())
+    assert {text.split("(")[1].rstrip(")") for text in server.workers(ANY_POOL).values()} == set(roles.split())
 
 
 # ---------------------------------------------------------------- deaths
@@ -402,11 +402,11 @@ def test_examples(start, name, roles):
 @pytest.mark.parametrize("pool", POOLS)
 def test_worker_is_replaced(start, pool):
     server = both(start)
-    before, victim = server.workers(), workers(server, pool)[1]
+    before, victim = server.workers(ANY_POOL), workers(server, pool)[1]
     os.kill(victim, signal.SIGKILL)
     (line,) = server.wait_log(rf"\b{victim}\b.*killed by signal 9")
     assert line["message"].startswith(f"{pool} worker ")
-    after = server.wait_workers(4, without=[victim])
+    after = server.wait_workers(4, without=[victim], pool=ANY_POOL)
     assert sorted(after.values()) == sorted(before.values())
     assert set(before) - {victim} <= set(after)
     assert buy(server, 1, "vacancy")["success"]
@@ -420,7 +420,7 @@ def test_vacancy_pool_dies(start):
     for pid in workers(server, "vacancy"):
         os.kill(pid, signal.SIGKILL)
     assert ask(server, "ticket", "GET", "/health").status == 200
-    server.wait_workers(4)
+    server.wait_workers(4, pool=ANY_POOL)
     assert eventually(lambda: ask(server, "ticket", "POST", PURCHASE, {"qty": 1}).status == 200, "a sale")
     assert workers(server, "ticket") == before
 
@@ -439,9 +439,9 @@ def test_parent_death(start):
 # The vacancy pool is rolled first, then the ticket pool; "done" is said once, when both are.
 def test_reload_rolls_both_in_order(start):
     server = both(start, LOG_LEVEL="DEBUG")
-    before = server.workers()
+    before = server.workers(ANY_POOL)
     since = reload_and_wait(server)
-    fresh = server.wait_workers(4, without=before)
+    fresh = server.wait_workers(4, without=before, pool=ANY_POOL)
     assert sorted(fresh.values()) == sorted(before.values())
     forked = [match[1] for entry in server.log[since:]
               if (match := re.match(r"(vacancy|ticket) worker \d has pid", entry["message"]))]
@@ -468,16 +468,16 @@ def test_many_reloads(start):
     for pool in POOLS:
         eventually(lambda: ask(server, pool, "GET", "/").json()["service"] == "s5", "the last settings")
     assert ticketctl(server, "reload", "--wait").returncode == 0
-    assert len(server.wait_workers(4)) == 4
+    assert len(server.wait_workers(4, pool=ANY_POOL)) == 4
 
 
 # A wrong file changes neither pool, and counts as refused.
 def test_reload_refused(start):
     server = both(start, config={"SERVICE_NAME": "one"})
-    before = server.workers()
+    before = server.workers(ANY_POOL)
     server.write_config({"SERVICE_NAME": "two", "SERVICES": "some"})
     assert ticketctl(server, "reload", "--wait").returncode == 1
-    stays(lambda: server.workers() == before, "the workers are the old ones", 0.3)
+    stays(lambda: server.workers(ANY_POOL) == before, "the workers are the old ones", 0.3)
 
 
 # A ticket pool that cannot be rolled keeps its old workers; the reload counts as refused although the
@@ -494,17 +494,17 @@ def test_reload_given_up(start, tmp_path):
     eventually(lambda: not set(workers(server, "vacancy")) & set(old["vacancy"]), "a new vacancy pool")
     gate.unlink()
     assert ticketctl(server, "reload", "--wait").returncode == 0
-    assert not set(server.wait_workers(4, without=old["ticket"])) & set(old["vacancy"])
+    assert not set(server.wait_workers(4, without=old["ticket"], pool=ANY_POOL)) & set(old["vacancy"])
 
 
 # A vacancy pool that cannot be rolled ends the reload: the ticket pool is not touched.
 def test_reload_given_up_at_once(start, tmp_path):
     gate = tmp_path / "gate"
     server = both(start, **preload(tmp_path, "start", TEST_START_DIES=gate, TEST_START_ONLY="(vacancy)"))
-    before = server.workers()
+    before = server.workers(ANY_POOL)
     gate.touch()
     assert ticketctl(server, "reload", "--wait").returncode == 1
-    stays(lambda: server.workers() == before, "the workers are the old ones", 0.3)
+    stays(lambda: server.workers(ANY_POOL) == before, "the workers are the old ones", 0.3)
 
 
 # A pool whose workers die before they ever serve ends the start, by name; the other one ends properly.
@@ -531,14 +531,14 @@ def watching(start, program, config):
 # to the kernel.
 def test_restart_in_place_keeps_listeners(start, copy):
     server = watching(start, copy, {"HOST": "127.0.0.1,::1" if has_ipv6() else "127.0.0.1"})
-    before, since = server.workers(), server.mark()
+    before, since = server.workers(ANY_POOL), server.mark()
     addresses = {pool: at(server, pool) for pool in POOLS}
     sockets = {pool: listening(addresses[pool].port) for pool in POOLS}
     master = start_time(server.master_pid)
     replace(copy, harness.binary())
     server.wait_log("restarting in place", since)
     server.wait_ready(since)
-    server.wait_workers(2, without=before)
+    server.wait_workers(2, without=before, pool=ANY_POOL)
     assert start_time(server.master_pid) == master
     for pool in POOLS:
         assert at(server, pool).url == addresses[pool].url

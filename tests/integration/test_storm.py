@@ -6,7 +6,7 @@ import signal
 import time
 
 from durability import Buyers, Ledger, keeper, reader, seeded, sigkill_tree
-from harness import LONG, alive, eventually
+from harness import LONG, POOLS, alive, eventually
 
 STOCK = 1000000
 KILLS = 1000 if LONG else 60
@@ -15,12 +15,13 @@ KILLS = 1000 if LONG else 60
 SINGLE_DEATHS_MAX = 5
 
 
-def victim_of(server, kind):
+def victim_of(server, kind, rng):
     if kind == "keeper":
         return keeper(server)
     if kind == "reader":
         return reader(server)
-    return eventually(lambda: min(server.workers(), default=None), "a worker lives")
+    pool = rng.choice(POOLS)
+    return eventually(lambda: min(server.workers(pool), default=None), "a worker lives")
 
 
 # Nothing is lost, nothing is sold twice, nothing stays owed.
@@ -30,10 +31,10 @@ def test_storm(start, tmp_path):
     settings = {"LEDGER_URL": ledger.url, "INITIAL_STOCK": STOCK, "WORKERS": 2, "SALE_TIMEOUT": 1}
     server = start(**settings)
     # The tree that comes next is found where the last one was.
-    settings["MONOLITH_PORT"] = server.vacancy_address.port
+    settings.update(server.ports())
     kinds = ["worker", "worker", "keeper", "keeper", "reader", "tree"]
     single_deaths = 0
-    with Buyers(server.vacancy_address, connections=8, retry=True) as load:
+    with Buyers(server, connections=8, retry=True) as load:
         for _ in range(KILLS):
             load.wait_orders(rng.randint(1, 40))
             # at any point of a sale or a batch, and not only right after an answer
@@ -45,7 +46,7 @@ def test_storm(start, tmp_path):
                 server = start(**settings)
                 single_deaths = 0
                 continue
-            victim = victim_of(server, kind)
+            victim = victim_of(server, kind, rng)
             os.kill(victim, signal.SIGKILL)
             eventually(lambda: not alive(victim), "its death")
             single_deaths += 1
