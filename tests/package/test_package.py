@@ -9,7 +9,8 @@ import pytest
 from unit import POOLS, Unit, buyers
 
 UNITS = [f"ticket-{pool}.{kind}" for pool in POOLS for kind in ("service", "socket")]
-CONFFILES = {f"/etc/ticketd/{name}.env" for name in ("monolith", "microservices", "vacancy", "ticket")}
+CONFFILES = {f"/etc/ticketd/{name}" for name in
+             ("environment", "monolith.env", "microservices.env", "vacancy.env", "ticket.env")}
 
 # Where every installation of any package leaves its traces, and what the system writes by itself.
 BOOKKEEPING = re.compile(
@@ -164,7 +165,7 @@ def test_remove_and_purge(debian, package):
     ledger = {path for path in left if path.startswith("/var/lib/ticketd/")}
     wanted = {path for path in left if path.startswith("/etc/systemd/system/")}
     assert "/var/lib/ticketd/ledger.db" in ledger
-    assert left - ledger - wanted == CONFFILES | {"/etc/ticketd/environment"}
+    assert left - ledger - wanted == CONFFILES
     # It was enabled, and is again when it comes back.
     assert {os.path.basename(path) for path in wanted} == {monolith.service, monolith.socket}
 
