@@ -5,13 +5,14 @@
 #include <poll.h>
 
 #include "http/connection.h"
+#include "http/entity_tag.h"
 #include "http/server.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/traceparent.h"
 
 /* Headers of ours on one answer, at most. */
-#define REPLY_HEADERS_MAX 12
+#define REPLY_HEADERS_MAX (13 + HTTP_FIELDS_MAX)
 /* At most one line so often about requests that are refused with 5xx. */
 #define WARN_EVERY_MS 1000
 /* The name of a header that libh2o has no token for. */
@@ -255,6 +256,17 @@ static void add_preflight(h2o_req_t *req)
     add(req, &max_age, TEXT(CORS_MAX_AGE_SECONDS));
 }
 
+/* A name of a route's own is not among libh2o's tokens, and the request's memory holds it. */
+static void add_fields(struct http_exchange *exchange, const struct http_reply *reply)
+{
+    assert(reply->field_count <= HTTP_FIELDS_MAX);
+    for (uint32_t i = 0; i < reply->field_count; ++i) {
+        h2o_iovec_t *name = http_alloc(exchange, sizeof(*name));
+        *name = iovec_of(reply->fields[i].name);
+        add(exchange->req, name, reply->fields[i].value);
+    }
+}
+
 static void add_headers(struct http_exchange *exchange, const struct http_reply *reply)
 {
     static const h2o_iovec_t replayed = HEADER("Idempotent-Replayed");
@@ -273,10 +285,18 @@ static void add_headers(struct http_exchange *exchange, const struct http_reply 
         add(req, &H2O_TOKEN_RETRY_AFTER->buf, reply->retry_after);
     if (reply->idempotency_key.len != 0)
         add(req, &key, reply->idempotency_key);
+    if (reply->etag.len != 0)
+        add(req, &H2O_TOKEN_ETAG->buf, reply->etag);
     if (reply->replayed)
         add(req, &replayed, TEXT("true"));
     if (reply->preflight)
         add_preflight(req);
+    add_fields(exchange, reply);
+}
+
+bool http_has_entity(const struct http_exchange *exchange, struct text etag)
+{
+    return entity_tag_matches(http_header(exchange, TEXT("if-none-match")), etag);
 }
 
 void http_reply(struct http_exchange *exchange, const struct http_reply *reply)
@@ -289,8 +309,10 @@ void http_reply(struct http_exchange *exchange, const struct http_reply *reply)
         unpark(exchange);
     req->res.status = reply->status;
     req->res.reason = reply->reason;
-    /* 204 has no content, and so no length of it (RFC 9110 section 8.6) */
-    req->res.content_length = reply->status == 204 ? SIZE_MAX : reply->body.len;
+    /* 204 has no content, and so no length of it (RFC 9110 section 8.6); that of 304 would be the
+     * length of what the client has */
+    req->res.content_length =
+        reply->status == 204 || reply->status == 304 ? SIZE_MAX : reply->body.len;
     if (reply->close || exchange->server->draining)
         req->http1_is_persistent = 0;
     add_headers(exchange, reply);

@@ -41,6 +41,15 @@ struct http_exchange {
     void *left_context;
 };
 
+/* Most headers of an answer that only its route knows of. */
+#define HTTP_FIELDS_MAX 6
+
+/* A header of an answer. */
+struct http_field {
+    struct text name; /* static, likewise below */
+    struct text value;
+};
+
 /* What an answer says beyond its body; zeroed fields are left out. */
 struct http_reply {
     int status;
@@ -51,6 +60,10 @@ struct http_reply {
     struct text allow;
     struct text retry_after;
     struct text idempotency_key; /* as a structured-field string, to ask again with */
+    struct text etag;            /* with its quotes; must live as long as the request */
+    /* headers that no other route has; read while the call lasts */
+    const struct http_field *fields;
+    uint32_t field_count;
     bool replayed;  /* says that this is the answer of an earlier request with the same key */
     bool preflight; /* adds what a CORS preflight asks for */
     bool close;     /* ends the connection after this answer */
@@ -91,7 +104,13 @@ struct text http_path_parameter(const struct http_exchange *exchange);
  * also true without an Origin. */
 bool http_origin_allowed(const struct http_exchange *exchange);
 
-/* Sends the answer.  The request may be gone when this returns. */
+/* Whether the client has the representation of that entity tag already (If-None-Match, RFC 9110
+ * section 13.1.2: a list of tags compared weakly, or an asterisk), so that a GET is answered with
+ * 304 and no body. */
+bool http_has_entity(const struct http_exchange *exchange, struct text etag);
+
+/* Sends the answer, without its body where that is none to send: of HEAD, 204 and 304.  The request
+ * may be gone when this returns. */
 void http_reply(struct http_exchange *exchange, const struct http_reply *reply);
 
 /* Sends a problem document; `detail` is ours, never bytes of a client.  A 503 gets Retry-After: 1
