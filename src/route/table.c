@@ -6,17 +6,18 @@
 
 /* clang-format off */
 const struct route route_table[] = {
-    {"POST", "/api/v1/purchase",      TICKET,   route_purchase,      false, NULL,                 "Buy tickets."},
-    {"GET",  "/api/v1/available",     VACANCY,  route_available,     false, NULL,                 "How many tickets are left."},
-    {"POST", "/api/v1/reserve/batch", VACANCY,  route_reserve_batch, false, route_batch_body_max, "Many reserves in one request, each judged on its own."},
-    {"POST", "/api/v1/reserve",       VACANCY,  route_reserve,       false, NULL,                 "Take tickets out of the stock."},
-    {"GET",  "/api/v1/orders/{id}",   ROLE_ALL, route_order,         false, NULL,                 "One sale, by the order_id of its answer."},
-    {"GET",  "/api/v1/health",        ROLE_ALL, route_health,        false, NULL,                 "Says that the process lives."},
-    {"GET",  "/api/v1/ready",         ROLE_ALL, route_ready,         false, NULL,                 "Says whether the service can sell now."},
-    {"GET",  "/health",               ROLE_ALL, route_health,        false, NULL,                 "Says that the process lives."},
-    {"GET",  "/ready",                ROLE_ALL, route_ready,         false, NULL,                 "Says whether the service can sell now."},
-    {"GET",  "/",                     ROLE_ALL, route_root,          true,  NULL,                 "Service name, version, mode, and these lists."},
-    {NULL,   NULL,                    0,        NULL,                false, NULL,                 NULL},
+    {"POST", "/api/v1/purchase",         TICKET,   route_purchase,         false, NULL,                 "Buy tickets."},
+    {"GET",  "/api/v1/available/stream", VACANCY,  route_available_stream, false, NULL,                 "The same, told anew whenever it changes: server-sent events."},
+    {"GET",  "/api/v1/available",        VACANCY,  route_available,        false, NULL,                 "How many tickets are left."},
+    {"POST", "/api/v1/reserve/batch",    VACANCY,  route_reserve_batch,    false, route_batch_body_max, "Many reserves in one request, each judged on its own."},
+    {"POST", "/api/v1/reserve",          VACANCY,  route_reserve,          false, NULL,                 "Take tickets out of the stock."},
+    {"GET",  "/api/v1/orders/{id}",      ROLE_ALL, route_order,            false, NULL,                 "One sale, by the order_id of its answer."},
+    {"GET",  "/api/v1/health",           ROLE_ALL, route_health,           false, NULL,                 "Says that the process lives."},
+    {"GET",  "/api/v1/ready",            ROLE_ALL, route_ready,            false, NULL,                 "Says whether the service can sell now."},
+    {"GET",  "/health",                  ROLE_ALL, route_health,           false, NULL,                 "Says that the process lives."},
+    {"GET",  "/ready",                   ROLE_ALL, route_ready,            false, NULL,                 "Says whether the service can sell now."},
+    {"GET",  "/",                        ROLE_ALL, route_root,             true,  NULL,                 "Service name, version, mode, and these lists."},
+    {NULL,   NULL,                       0,        NULL,                   false, NULL,                 NULL},
 };
 
 const struct route route_control_table[] = {
