@@ -120,6 +120,14 @@ int stock_sell(struct stock *stock, uint32_t place, uint32_t event, const struct
  * 0; TICKETD_INVALID: too late, the keeper has taken it, and its outcome will come. */
 int stock_withdraw(struct stock *stock, uint32_t event, uint64_t sequence);
 
+/* A number that no other segment has: sequences of two of them with the same one are of one ledger,
+ * and mean the same. */
+uint64_t stock_instance(const struct stock *stock);
+
+/* The sequence of the event's next entry, and how many tickets can be sold: one state, which no
+ * other sequence of this instance has. */
+struct stock_entry stock_look(const struct stock *stock, uint32_t event);
+
 /* How many tickets can be sold at this instant. */
 uint32_t stock_available(const struct stock *stock, uint32_t event);
 

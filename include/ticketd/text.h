@@ -14,6 +14,11 @@ struct text {
 
 /* A string literal (or array with a terminator) as text. */
 #define TEXT(literal) ((struct text){.base = (literal), .len = sizeof(literal) - 1})
+/* The same for the initializer of a static object, where a literal of a struct is no constant. */
+#define TEXT_INIT(literal)                                                                         \
+    {                                                                                              \
+        .base = (literal), .len = sizeof(literal) - 1                                              \
+    }
 
 static inline bool text_equal(struct text a, struct text b)
 {

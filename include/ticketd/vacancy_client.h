@@ -54,7 +54,11 @@ struct vacancy_result {
      * negative: a fault, nothing was taken */
     int status;
     uint32_t remaining; /* tickets left after this call; set for 0 and TICKETD_SOLD_OUT */
-    bool replayed;      /* reserve: the answer of an earlier request with the same key */
+    /* available, with status 0: two results with the same instance and sequence have the same
+     * `remaining`.  instance 0: the implementation does not know. */
+    uint64_t instance;
+    uint64_t sequence;
+    bool replayed; /* reserve: the answer of an earlier request with the same key */
     /* reserve, with TICKETD_OUTCOME_UNKNOWN: the key to ask again with when the client sent none
      * but the implementation made one; else empty.  Lives while the callback runs. */
     struct text key;

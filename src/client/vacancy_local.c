@@ -281,13 +281,18 @@ static void local_available(struct vacancy_client *client, struct vacancy_call *
                             const struct vacancy_request *request)
 {
     struct vacancy_local *local = local_of(client);
-    struct vacancy_result result = {.status = TICKETD_DONE};
+    struct stock_entry now;
     uint32_t event;
 
     if (!begin(local, call, request, &event))
         return;
-    result.remaining = stock_available(local->options.stock, event);
-    vacancy_complete(call, &result);
+    now = stock_look(local->options.stock, event);
+    vacancy_complete(call, &(struct vacancy_result){
+                               .status = TICKETD_DONE,
+                               .remaining = now.available,
+                               .instance = stock_instance(local->options.stock),
+                               .sequence = now.sequence,
+                           });
 }
 
 static void local_health(struct vacancy_client *client, struct vacancy_call *call,

@@ -249,6 +249,11 @@ static void end_connection(struct http_connection *connection, h2o_socket_t *soc
     (void)shutdown(h2o_socket_get_fd(sock), SHUT_RDWR);
 }
 
+void http_connection_end(h2o_req_t *req)
+{
+    end_connection(http_connection_of(req), req->conn->callbacks->get_socket(req->conn));
+}
+
 /* The one path whose long bodies are not judged here, in its plain spelling. */
 static bool is_large_path(const struct http_site *site, struct text path)
 {

@@ -26,6 +26,10 @@ void http_connection_on_control_accept(h2o_socket_t *listener, const char *error
 void http_connection_accept_waiting(struct http_server *server, h2o_socket_t *listener,
                                     uint32_t most);
 
+/* Ends the connection of a request from outside: libh2o hears of it in one of the next turns of the
+ * loop, and what its client still sends is not acted upon. */
+void http_connection_end(h2o_req_t *req);
+
 /* Ends what has been reading, idle or draining for too long; called every HTTP_SWEEP_MS. */
 void http_connection_sweep(struct http_server *server);
 

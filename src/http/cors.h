@@ -8,10 +8,12 @@
 #include "ticketd/text.h"
 
 /* Headers of ours that a script may read. */
-#define CORS_EXPOSED_HEADERS "X-Request-ID, Retry-After, Idempotent-Replayed, Idempotency-Key"
+#define CORS_EXPOSED_HEADERS "X-Request-ID, Retry-After, Idempotent-Replayed, Idempotency-Key, ETag"
 /* Methods and request headers that a preflight allows, and for how many seconds it holds. */
 #define CORS_ALLOWED_METHODS "GET, HEAD, POST, OPTIONS"
-#define CORS_ALLOWED_HEADERS "Content-Type, Idempotency-Key, X-Request-ID, traceparent, tracestate"
+#define CORS_ALLOWED_HEADERS                                                                       \
+    "Content-Type, Idempotency-Key, X-Request-ID, If-None-Match, Last-Event-ID, traceparent, "     \
+    "tracestate"
 #define CORS_MAX_AGE_SECONDS "600"
 
 struct cors {

@@ -299,29 +299,45 @@ bool http_has_entity(const struct http_exchange *exchange, struct text etag)
     return entity_tag_matches(http_header(exchange, TEXT("if-none-match")), etag);
 }
 
+/* Up to the body. */
+static void begin(struct http_exchange *exchange, const struct http_reply *reply,
+                  size_t content_length, h2o_generator_t *generator)
+{
+    h2o_req_t *req = exchange->req;
+
+    if (exchange->parked)
+        unpark(exchange);
+    req->res.status = reply->status;
+    req->res.reason = reply->reason;
+    req->res.content_length = content_length;
+    if (reply->close || exchange->server->draining)
+        req->http1_is_persistent = 0;
+    add_headers(exchange, reply);
+    h2o_start_response(req, generator);
+}
+
 void http_reply(struct http_exchange *exchange, const struct http_reply *reply)
 {
     static h2o_generator_t generator = {NULL, NULL};
     h2o_req_t *req = exchange->req;
     h2o_iovec_t body = iovec_of(reply->body);
 
-    if (exchange->parked)
-        unpark(exchange);
-    req->res.status = reply->status;
-    req->res.reason = reply->reason;
     /* 204 has no content, and so no length of it (RFC 9110 section 8.6); that of 304 would be the
      * length of what the client has */
-    req->res.content_length =
-        reply->status == 204 || reply->status == 304 ? SIZE_MAX : reply->body.len;
-    if (reply->close || exchange->server->draining)
-        req->http1_is_persistent = 0;
-    add_headers(exchange, reply);
-    h2o_start_response(req, &generator);
+    begin(exchange, reply,
+          reply->status == 204 || reply->status == 304 ? SIZE_MAX : reply->body.len, &generator);
     if (body.len == 0 ||
         h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD")))
         h2o_send(req, NULL, 0, H2O_SEND_STATE_FINAL);
     else
         h2o_send(req, &body, 1, H2O_SEND_STATE_FINAL);
+}
+
+void http_reply_open(struct http_exchange *exchange, const struct http_reply *reply,
+                     h2o_generator_t *generator)
+{
+    exchange->req->http1_is_persistent = 0;
+    begin(exchange, reply, SIZE_MAX, generator);
 }
 
 struct problem_extra {
@@ -351,14 +367,11 @@ void http_log_problem(struct http_exchange *exchange, struct text request_id,
     }
 }
 
-/* Not a secret, only spread: a step of a linear congruential generator (D. Knuth, TAOCP vol. 2,
- * section 3.3.4), of which the upper bits are the good ones. */
 static struct text draw_retry_after(struct http_server *server)
 {
     static const char seconds[HTTP_RETRY_AFTER_MAX_S][1] = {"1", "2", "3"};
 
-    server->retry_draw = server->retry_draw * 1664525 + 1013904223;
-    return (struct text){.base = seconds[(server->retry_draw >> 16) % HTTP_RETRY_AFTER_MAX_S],
+    return (struct text){.base = seconds[http_draw(server) % HTTP_RETRY_AFTER_MAX_S],
                          .len = sizeof(seconds[0])};
 }
 

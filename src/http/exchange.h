@@ -113,6 +113,11 @@ bool http_has_entity(const struct http_exchange *exchange, struct text etag);
  * may be gone when this returns. */
 void http_reply(struct http_exchange *exchange, const struct http_reply *reply);
 
+/* Begins an answer whose body, of no known length, is then sent through libh2o by `generator`'s
+ * owner; the connection ends with it.  The body of `reply` is not looked at. */
+void http_reply_open(struct http_exchange *exchange, const struct http_reply *reply,
+                     h2o_generator_t *generator);
+
 /* Sends a problem document; `detail` is ours, never bytes of a client.  A 503 gets Retry-After: 1
  * to HTTP_RETRY_AFTER_MAX_S seconds, drawn, so that those who were refused at one time do not all
  * come back at one time. */

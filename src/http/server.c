@@ -7,6 +7,7 @@
 
 #include "http/access.h"
 #include "http/connection.h"
+#include "http/event_stream.h"
 #include "http/framing.h"
 #include "http/path.h"
 #include "util/clock.h"
@@ -221,7 +222,7 @@ int http_server_init(struct http_server *server, const struct http_server_option
     cors_init(&server->cors, server->settings->cors_allow_origins);
     configure(server);
     result = request_id_source_init(&server->request_ids);
-    memcpy(&server->retry_draw, server->request_ids.prefix, sizeof(server->retry_draw));
+    memcpy(&server->draw, server->request_ids.prefix, sizeof(server->draw));
     return result;
 }
 
@@ -324,7 +325,8 @@ int http_server_start(struct http_server *server, const struct http_server_optio
     assert(options->listener_count <= HTTP_LISTENERS_MAX);
     h2o_context_init(&server->context, loop, &server->config);
     if ((result = http_timer_init(&server->sweep_timer, loop, on_sweep, server)) < 0 ||
-        (result = http_timer_init(&server->resume_timer, loop, on_resume, server)) < 0)
+        (result = http_timer_init(&server->resume_timer, loop, on_resume, server)) < 0 ||
+        (result = event_sources_start(server)) < 0)
         return result;
     server->bell =
         h2o_evloop_socket_create(loop, options->bells[options->slot], H2O_SOCKET_FLAG_DONT_READ);
@@ -363,6 +365,7 @@ void http_server_drain(struct http_server *server, bool accept_waiting, uint64_t
         h2o_socket_close(server->control_listener);
     server->control_listener = NULL;
     h2o_context_request_shutdown(&server->context);
+    event_sources_drain(server);
 }
 
 bool http_server_drained(const struct http_server *server)

@@ -40,6 +40,7 @@ struct http_server_options {
 };
 
 struct http_path;
+struct event_source;
 
 /* A set of paths that only the connections of its own listeners see, whatever Host they name. */
 struct http_site {
@@ -67,6 +68,7 @@ struct http_server {
     h2o_globalconf_t config;
     struct http_site site; /* the public's */
     struct http_site control;
+    struct event_source *event_sources; /* of http/event_stream.h, linked */
 
     /* the loop's */
     h2o_context_t context;
@@ -83,7 +85,7 @@ struct http_server {
     uint64_t accept_failed_ms; /* now_ms when accept last failed for want of something */
     uint64_t warned_ms;        /* now_ms when a refusal was last logged as a warning */
     uint32_t unwarned;         /* refusals since then */
-    uint32_t retry_draw;       /* state of what Retry-After is drawn from */
+    uint32_t draw;             /* http_draw's state */
     bool accept_paused;
     uint32_t accept_pause_ms;
     bool draining;
@@ -115,6 +117,15 @@ int http_server_start(struct http_server *server, const struct http_server_optio
  * after idle_ms, all after deadline_ms.  Of two calls the earlier times hold. */
 void http_server_drain(struct http_server *server, bool accept_waiting, uint64_t idle_ms,
                        uint64_t deadline_ms);
+
+/* Not a secret, only spread, so that many clients do not all come back at one time: a step of a
+ * linear congruential generator (D. Knuth, TAOCP vol. 2, section 3.3.4), of which the upper half,
+ * the good one, is returned. */
+static inline uint32_t http_draw(struct http_server *server)
+{
+    server->draw = server->draw * 1664525 + 1013904223;
+    return server->draw >> 16;
+}
 
 /* True when a draining server has no connection left. */
 bool http_server_drained(const struct http_server *server);

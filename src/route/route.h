@@ -17,6 +17,8 @@
 
 /* Most distinct paths of both tables. */
 #define ROUTE_PATHS_MAX 32
+/* Length of the part of an entity tag that names the stock: its quote, 16 digits, a hyphen. */
+#define ROUTE_INSTANCE_LEN 18
 
 struct router;
 
@@ -58,7 +60,13 @@ struct router {
     struct vacancy_client *vacancy;
     const struct control_source *control; /* NULL: the control site answers 503 */
     struct scoreboard_slot *slot;
-    char cache_control[48]; /* of GET /api/v1/available */
+    /* of GET /api/v1/available */
+    char cache_control[48];
+    size_t cache_control_len;
+    struct event_source *available_stream; /* NULL: this role has no stock */
+    uint64_t instance;                     /* whose text is below; 0: none yet */
+    char instance_text[ROUTE_INSTANCE_LEN + 1];
+
     struct router_path paths[ROUTE_PATHS_MAX];
     uint32_t path_count;
 };
@@ -70,7 +78,9 @@ void router_init(struct router *router, struct http_server *server, enum role ro
                  struct vacancy_client *vacancy, const struct control_source *control);
 
 /* stock.c */
-route_handler route_available;
+route_handler route_available, route_available_stream;
+/* Makes the source of the streams, in a role that has the stock. */
+void route_available_open(struct router *router, struct http_server *server);
 /* sale.c */
 route_handler route_reserve, route_purchase;
 /* batch.c */

@@ -113,6 +113,9 @@ void router_init(struct router *router, struct http_server *server, enum role ro
                        "public, max-age=%" PRId64, ttl);
     else
         (void)snprintf(router->cache_control, sizeof(router->cache_control), "no-store");
+    router->cache_control_len = strlen(router->cache_control);
+    if (role_owns_stock(role))
+        route_available_open(router, server);
     add_table(router, &server->site, route_table);
     add_table(router, &server->control, route_control_table);
 }

@@ -7,6 +7,7 @@
 /* clang-format off */
 const struct route route_table[] = {
     {"POST", "/api/v1/purchase",      TICKET,   route_purchase,      false, NULL,                 NULL, "Buy tickets."},
+    {"GET",  "/api/v1/available/stream", VACANCY,  route_available_stream, false, NULL,              NULL, "The same, told anew whenever it changes: server-sent events."},
     {"GET",  "/api/v1/available",     VACANCY,  route_available,     false, NULL,                 NULL, "How many tickets are left."},
     {"POST", "/api/v1/reserve/batch", VACANCY,  route_reserve_batch, false, route_batch_body_max, NULL, "Many reserves in one request, each judged on its own."},
     {"POST", "/api/v1/reserve",       VACANCY,  route_reserve,       false, NULL,                 NULL, "Take tickets out of the stock."},

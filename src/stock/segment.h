@@ -66,7 +66,7 @@
 #include "ticketd/stock.h"
 
 #define SEGMENT_MAGIC      "ticketd"
-#define SEGMENT_LAYOUT     4
+#define SEGMENT_LAYOUT     5
 #define SEGMENT_CACHE_LINE 64
 #define SEGMENT_PAGE       4096
 /* No swap is under way. */
@@ -246,6 +246,7 @@ struct segment_header {
     uint32_t layout;
     uint32_t events_max;
     uint64_t size_bytes;
+    uint64_t instance; /* drawn when the segment was made: see stock_instance */
     uint32_t event_count;
     uint32_t ring_slots; /* a power of two */
     uint32_t place_count;

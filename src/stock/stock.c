@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "stock/keys.h"
@@ -95,6 +96,8 @@ int stock_create(struct stock *ret_stock, const struct stock_options *options)
         return -error;
     memcpy(segment, &header, sizeof(header));
     ret_stock->segment = segment;
+    if (getrandom(&segment->instance, sizeof(segment->instance), 0) != sizeof(segment->instance))
+        return -errno;
     open_places(ret_stock);
     return keys_open(ret_stock);
 }
@@ -172,6 +175,23 @@ uint32_t stock_event_count(const struct stock *stock)
 const char *stock_event_id(const struct stock *stock, uint32_t event)
 {
     return segment_event(stock, event)->id;
+}
+
+uint64_t stock_instance(const struct stock *stock)
+{
+    return stock->segment->instance;
+}
+
+struct stock_entry stock_look(const struct stock *stock, uint32_t event)
+{
+    const struct segment_event *own = segment_event(stock, event);
+    /* durable first: read after the word, it could be beyond it; it only tells the high half, for
+     * which any recent value does.  acquire: as in stock_available */
+    uint64_t durable = stock_durable(stock, event);
+    uint64_t word = atomic_load_explicit(&own->word, memory_order_acquire);
+
+    return (struct stock_entry){.sequence = segment_sequence(durable, segment_high(word)),
+                                .available = segment_low(word)};
 }
 
 uint32_t stock_available(const struct stock *stock, uint32_t event)
