@@ -84,6 +84,14 @@ route_handler route_control_root, route_control_status, route_control_stock, rou
 /* operations.c */
 route_handler route_root, route_health, route_ready;
 
+/* page.c */
+route_handler route_docs, route_redoc, route_asset;
+bool route_docs_offered(const struct settings *settings);
+bool route_assets_offered(const struct settings *settings); /* some page is */
+
+/* Sends the page of that name (src/assets/manifest) with that Content-Security-Policy (page.c). */
+void route_send_page(struct http_exchange *exchange, struct text name, struct text policy);
+
 /* What is said of a call that failed. */
 struct route_failure {
     int status; /* of ticketd/error.h */

@@ -6,17 +6,20 @@
 
 /* clang-format off */
 const struct route route_table[] = {
-    {"POST", "/api/v1/purchase",      TICKET,   route_purchase,      false, NULL,                 NULL, "Buy tickets."},
-    {"GET",  "/api/v1/available",     VACANCY,  route_available,     false, NULL,                 NULL, "How many tickets are left."},
-    {"POST", "/api/v1/reserve/batch", VACANCY,  route_reserve_batch, false, route_batch_body_max, NULL, "Many reserves in one request, each judged on its own."},
-    {"POST", "/api/v1/reserve",       VACANCY,  route_reserve,       false, NULL,                 NULL, "Take tickets out of the stock."},
-    {"GET",  "/api/v1/orders/{id}",   ROLE_ALL, route_order,         false, NULL,                 NULL, "One sale, by the order_id of its answer."},
-    {"GET",  "/api/v1/health",        ROLE_ALL, route_health,        false, NULL,                 NULL, "Says that the process lives."},
-    {"GET",  "/api/v1/ready",         ROLE_ALL, route_ready,         false, NULL,                 NULL, "Says whether the service can sell now."},
-    {"GET",  "/health",               ROLE_ALL, route_health,        false, NULL,                 NULL, "Says that the process lives."},
-    {"GET",  "/ready",                ROLE_ALL, route_ready,         false, NULL,                 NULL, "Says whether the service can sell now."},
-    {"GET",  "/",                     ROLE_ALL, route_root,          true,  NULL,                 NULL, "Service name, version, mode, and these lists."},
-    {NULL,   NULL,                    0,        NULL,                false, NULL,                 NULL, NULL},
+    {"POST", "/api/v1/purchase",      TICKET,   route_purchase,      false, NULL,                 NULL,                 "Buy tickets."},
+    {"GET",  "/api/v1/available",     VACANCY,  route_available,     false, NULL,                 NULL,                 "How many tickets are left."},
+    {"POST", "/api/v1/reserve/batch", VACANCY,  route_reserve_batch, false, route_batch_body_max, NULL,                 "Many reserves in one request, each judged on its own."},
+    {"POST", "/api/v1/reserve",       VACANCY,  route_reserve,       false, NULL,                 NULL,                 "Take tickets out of the stock."},
+    {"GET",  "/api/v1/orders/{id}",   ROLE_ALL, route_order,         false, NULL,                 NULL,                 "One sale, by the order_id of its answer."},
+    {"GET",  "/api/v1/health",        ROLE_ALL, route_health,        false, NULL,                 NULL,                 "Says that the process lives."},
+    {"GET",  "/api/v1/ready",         ROLE_ALL, route_ready,         false, NULL,                 NULL,                 "Says whether the service can sell now."},
+    {"GET",  "/health",               ROLE_ALL, route_health,        false, NULL,                 NULL,                 "Says that the process lives."},
+    {"GET",  "/ready",                ROLE_ALL, route_ready,         false, NULL,                 NULL,                 "Says whether the service can sell now."},
+    {"GET",  "/docs",                 ROLE_ALL, route_docs,          false, NULL,                 route_docs_offered,   "A page to try the API out."},
+    {"GET",  "/redoc",                ROLE_ALL, route_redoc,         false, NULL,                 route_docs_offered,   "A page to read the API."},
+    {"GET",  "/assets/{name}",        ROLE_ALL, route_asset,         false, NULL,                 route_assets_offered, "What pages are made of."},
+    {"GET",  "/",                     ROLE_ALL, route_root,          true,  NULL,                 NULL,                 "Service name, version, mode, and these lists."},
+    {NULL,   NULL,                    0,        NULL,                false, NULL,                 NULL,                 NULL},
 };
 
 const struct route route_control_table[] = {
