@@ -15,6 +15,7 @@ const struct route route_table[] = {
     {"GET",  "/api/v1/ready",         ROLE_ALL, route_ready,         false, NULL,                 NULL, "Says whether the service can sell now."},
     {"GET",  "/health",               ROLE_ALL, route_health,        false, NULL,                 NULL, "Says that the process lives."},
     {"GET",  "/ready",                ROLE_ALL, route_ready,         false, NULL,                 NULL, "Says whether the service can sell now."},
+    {"GET",  "/openapi.json",         ROLE_ALL, route_openapi,       true,  NULL,                 NULL, "This list for programs: OpenAPI 3.1."},
     {"GET",  "/",                     ROLE_ALL, route_root,          true,  NULL,                 NULL, "Service name, version, mode, and these lists."},
     {NULL,   NULL,                    0,        NULL,                false, NULL,                 NULL, NULL},
 };
