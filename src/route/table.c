@@ -15,6 +15,7 @@ const struct route route_table[] = {
     {"GET",  "/api/v1/ready",         ROLE_ALL, route_ready,         false, NULL,                 NULL,                 "Says whether the service can sell now."},
     {"GET",  "/health",               ROLE_ALL, route_health,        false, NULL,                 NULL,                 "Says that the process lives."},
     {"GET",  "/ready",                ROLE_ALL, route_ready,         false, NULL,                 NULL,                 "Says whether the service can sell now."},
+    {"GET",  "/openapi.json",         ROLE_ALL, route_openapi,       true,  NULL,                 NULL,                 "This list for programs: OpenAPI 3.1."},
     {"GET",  "/docs",                 ROLE_ALL, route_docs,          false, NULL,                 route_docs_offered,   "A page to try the API out."},
     {"GET",  "/redoc",                ROLE_ALL, route_redoc,         false, NULL,                 route_docs_offered,   "A page to read the API."},
     {"GET",  "/assets/{name}",        ROLE_ALL, route_asset,         false, NULL,                 route_assets_offered, "What pages are made of."},
