@@ -42,7 +42,7 @@ struct http_exchange {
 };
 
 /* Most headers of an answer that only its route knows of. */
-#define HTTP_FIELDS_MAX 6
+#define HTTP_FIELDS_MAX 8
 
 /* A header of an answer. */
 struct http_field {

@@ -45,12 +45,22 @@ extern const struct route route_table[];
  * socket, and nothing of the public site tells of them. */
 extern const struct route route_control_table[];
 
+/* Room for an entity tag that a route makes: quotes, 16 digits, a suffix. */
+#define ROUTE_ETAG_SIZE 32
+
 /* What one path offers in this role. */
 struct router_path {
     struct router *router;
     const struct route *get;  /* also HEAD; NULL when it has none */
     const struct route *post; /* NULL when it has none */
     struct text allow;
+};
+
+/* GET /openapi.json, once it was asked for; until then the document is empty. */
+struct router_openapi {
+    struct text document; /* on the heap, for as long as the process lives */
+    char etag[ROUTE_ETAG_SIZE];
+    char etag_gzip[ROUTE_ETAG_SIZE];
 };
 
 struct router {
@@ -69,6 +79,8 @@ struct router {
 
     struct router_path paths[ROUTE_PATHS_MAX];
     uint32_t path_count;
+
+    struct router_openapi openapi;
 };
 
 /* Registers the role's routes with the server; call between http_server_init and _start.  `router`
@@ -88,11 +100,21 @@ route_handler route_reserve_batch;
 size_t route_batch_body_max(const struct settings *settings);
 /* order.c */
 route_handler route_order;
+/* openapi.c */
+route_handler route_openapi;
 /* control.c */
 route_handler route_control_root, route_control_status, route_control_stock, route_control_restock,
     route_control_reload;
 /* operations.c */
 route_handler route_root, route_health, route_ready;
+
+/* page.c */
+route_handler route_docs, route_redoc, route_asset;
+bool route_docs_offered(const struct settings *settings);
+bool route_assets_offered(const struct settings *settings); /* some page is */
+
+/* Sends the page of that name (src/assets/manifest) with that Content-Security-Policy (page.c). */
+void route_send_page(struct http_exchange *exchange, struct text name, struct text policy);
 
 /* What is said of a call that failed. */
 struct route_failure {

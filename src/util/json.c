@@ -266,6 +266,45 @@ int json_get_each(const struct json_document *document, const char *name,
     return r;
 }
 
+/* ---- editing ---- */
+
+struct json_value *json_root(const struct json_document *document)
+{
+    return document->root;
+}
+
+struct json_value *json_member(const struct json_value *object, const char *name)
+{
+    const cJSON *item = as_cjson(object);
+    return cJSON_IsObject(item) ? as_value(cJSON_GetObjectItemCaseSensitive(item, name)) : NULL;
+}
+
+struct json_value *json_first(const struct json_value *container)
+{
+    return container ? as_value(as_cjson(container)->child) : NULL;
+}
+
+struct json_value *json_next(const struct json_value *value)
+{
+    return value ? as_value(as_cjson(value)->next) : NULL;
+}
+
+const char *json_name(const struct json_value *value)
+{
+    return value ? as_cjson(value)->string : NULL;
+}
+
+const char *json_text(const struct json_value *value)
+{
+    return cJSON_GetStringValue(as_cjson(value));
+}
+
+void json_remove(struct json_value *container, struct json_value *value)
+{
+    if (container && value)
+        cJSON_Delete(cJSON_DetachItemViaPointer(as_cjson(container), as_cjson(value)));
+}
+
 /* ---- building ---- */
 
 /* cJSON does not print an item of type Invalid: a container that lost a member becomes one. */
@@ -342,14 +381,24 @@ struct json_value *json_add_array(struct json_value *object, const char *name)
     return added(object, cJSON_AddArrayToObject(as_cjson(object), name));
 }
 
-struct json_value *json_append_object(struct json_value *array)
+/* Takes the item over, also where there is no array. */
+static struct json_value *append(struct json_value *array, cJSON *item)
 {
-    cJSON *item = array ? cJSON_CreateObject() : NULL;
     if (item && !cJSON_AddItemToArray(as_cjson(array), item)) {
         cJSON_Delete(item);
         item = NULL;
     }
     return added(array, item);
+}
+
+struct json_value *json_append_object(struct json_value *array)
+{
+    return append(array, cJSON_CreateObject());
+}
+
+void json_append_string(struct json_value *array, const char *text)
+{
+    append(array, cJSON_CreateString(text));
 }
 
 int json_print(const struct json_value *value, char *buffer, size_t size)

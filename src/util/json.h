@@ -77,6 +77,27 @@ int json_get_object(const struct json_document *document, const char *name,
 int json_get_each(const struct json_document *document, const char *name,
                   int (*on_item)(void *context, const struct json_document *item), void *context);
 
+/* Editing a decoded document.  A value is borrowed from its document, whose json_document the
+ * functions above may still be asked through; each accepts NULL, so that a walk needs no checks. */
+
+struct json_value *json_root(const struct json_document *document);
+
+/* A member of an object; NULL where there is none. */
+struct json_value *json_member(const struct json_value *object, const char *name);
+
+/* The members of an object or the items of an array, in order; NULL after the last. */
+struct json_value *json_first(const struct json_value *container);
+struct json_value *json_next(const struct json_value *value);
+
+/* The name of a member; NULL of an item. */
+const char *json_name(const struct json_value *value);
+
+/* The text of a string; NULL of anything else. */
+const char *json_text(const struct json_value *value);
+
+/* Takes a member or an item out of its container, and frees it. */
+void json_remove(struct json_value *container, struct json_value *value);
+
 /* Building.  A value belongs to the container that it was added to; the outermost one belongs to
  * the caller, who gives it to json_free.  Every json_add_… accepts a NULL container, and a failure
  * (no memory) is kept in the container: only json_print needs to be checked.  Names are copied and
@@ -94,6 +115,8 @@ void json_add_bool(struct json_value *object, const char *name, bool truth);
 struct json_value *json_add_object(struct json_value *object, const char *name);
 struct json_value *json_add_array(struct json_value *object, const char *name);
 struct json_value *json_append_object(struct json_value *array);
+
+void json_append_string(struct json_value *array, const char *text);
 
 /* Writes unformatted, NUL-terminated text.  Its length without the end, or -ENOSPC when it does not
  * fit into `size` bytes (a few spare bytes are needed: up to 8), or -ENOMEM when `value` is NULL or
