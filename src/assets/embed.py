@@ -85,12 +85,16 @@ class Embedding:
         return '\n'.join(parts).encode()
 
     def page(self, source):
+        def line(match):
+            return match.group().replace(b'?}}', b'}}') if match.group(1).decode() in self.files else b''
+
         def address(match):
             name = match.group(1).decode()
             if name not in self.files:
                 sys.exit(f'{source}: there is no file {name} in manifest')
             return f'assets/{self.served_name(name)}'.encode()
-        return re.sub(rb'\{\{([^}]*)\}\}', address, self.content(self.folder, source))
+        content = re.sub(rb'(?m)^[^\n]*\{\{([^}]*)\?\}\}[^\n]*\n', line, self.content(self.folder, source))
+        return re.sub(rb'\{\{([^}]*)\}\}', address, content)
 
     def served_name(self, name):
         base, extension = os.path.splitext(name)

@@ -48,9 +48,10 @@ enum setting_source {
     SETTING_SOURCE_COMMAND_LINE,
 };
 
-/* The stored numbers of DEPLOYMENT_MODE and SERVICES.  LOG_LEVEL is 0 (DEBUG) to 4 (CRITICAL). */
+/* The stored numbers of DEPLOYMENT_MODE, SERVICES and DASHBOARD.  LOG_LEVEL is 0 (DEBUG) to 4 (CRITICAL). */
 enum deployment_mode { DEPLOYMENT_MODE_MONOLITH, DEPLOYMENT_MODE_MICROSERVICES };
 enum services { SERVICES_ALL, SERVICES_VACANCY, SERVICES_TICKET };
+enum dashboard { DASHBOARD_AUTO, DASHBOARD_ON, DASHBOARD_OFF };
 
 #define SETTINGS_FIELD_INT(field, max)       int64_t field
 #define SETTINGS_FIELD_SECONDS(field, max)   int64_t field

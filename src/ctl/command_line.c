@@ -15,6 +15,7 @@ enum option_id {
     OPTION_SINCE,
     OPTION_ALL,
     OPTION_WAIT,
+    OPTION_ONCE,
     OPTION_JSON,
     OPTION_TIMEOUT,
     OPTION_CONFIG,
@@ -43,6 +44,7 @@ static const struct {
     [OPTION_SINCE]          = {"since",          0,   "TIME", "Only from TIME on: 2026-02-03, 2026-02-03T04:05:06Z (UTC), or 90s, 15m, 2h, 7d ago."},
     [OPTION_ALL]            = {"all",            0,   NULL,   "All orders, event by event, the oldest first."},
     [OPTION_WAIT]           = {"wait",           0,   NULL,   "Wait until the reload has ended."},
+    [OPTION_ONCE]           = {"once",           0,   NULL,   "Show it once, and stop."},
     [OPTION_JSON]           = {"json",           0,   NULL,   "Write JSON, one object a line."},
     [OPTION_TIMEOUT]        = {"timeout",        0,   "S",    "Wait at most S seconds for the server (5; for the end of a reload 60)."},
     [OPTION_CONFIG]         = {"config",         'c', "FILE", "Read settings from FILE; without it from ./.env, if that exists."},
@@ -68,6 +70,11 @@ static const struct ctl_command commands[] = {
     {"stock add", "EVENT N", 2, 2, COMMON,
      "Add N tickets to an event: through the server if one runs, else in the ledger.",
      command_stock_add, true},
+    {"top", "", 0, 0, COMMON | BIT(OPTION_ONCE),
+     "Show what happens just now, once a second: stock, sales, latency, what was refused, keeper, "
+     "processes. On a terminal a page, which q ends; else one line a second. It goes on when the server "
+     "comes back after a restart.",
+     command_top, false},
     {"status", "", 0, 0, COMMON,
      "Show the running server's master, keeper and reloads.",
      command_status, false},
@@ -200,6 +207,9 @@ static int take_option(struct parsing *parsing, enum option_id id, const char *v
         return TICKETD_DONE;
     case OPTION_WAIT:
         line->ctl.wait = true;
+        return TICKETD_DONE;
+    case OPTION_ONCE:
+        line->ctl.once = true;
         return TICKETD_DONE;
     case OPTION_CONFIG:
         line->config_path = value;

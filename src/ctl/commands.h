@@ -13,6 +13,7 @@ int command_orders(struct ctl *ctl);
 int command_stock(struct ctl *ctl);
 /* arguments: the event and a number. */
 int command_stock_add(struct ctl *ctl);
+int command_top(struct ctl *ctl);
 int command_status(struct ctl *ctl);
 int command_reload(struct ctl *ctl);
 

@@ -65,6 +65,16 @@ static int problem(long status, const struct json_document *document, struct con
     return status == 503 ? CONTROL_LATER : CONTROL_REFUSED;
 }
 
+static bool has_path(const struct ctl *ctl, struct control_error *error)
+{
+    if (ctl->socket_path[0] != '\0')
+        return true;
+    (void)snprintf(error->line, sizeof(error->line),
+                   "LEDGER_URL=%.200s: CONTROL_SOCKET must say where the server is",
+                   ctl->settings.ledger_url);
+    return false;
+}
+
 /* The answer's document, which the caller releases, if the server did what it was asked for. */
 static int call(const struct ctl *ctl, const char *path, const char *json,
                 struct json_document *ret_document, struct control_error *error)
@@ -74,12 +84,8 @@ static int call(const struct ctl *ctl, const char *path, const char *json,
     char why[TRANSPORT_WHY_MAX];
     int answer;
 
-    if (ctl->socket_path[0] == '\0') {
-        (void)snprintf(error->line, sizeof(error->line),
-                       "LEDGER_URL=%.200s: CONTROL_SOCKET must say where the server is",
-                       ctl->settings.ledger_url);
+    if (!has_path(ctl, error))
         return CONTROL_ABSENT;
-    }
     answer = transport_call(ctl->socket_path, path, json, ctl_server_timeout_ms(ctl), &reply, why);
     if (answer != TRANSPORT_DONE)
         return no_answer(ctl, answer, why, error);
@@ -253,6 +259,26 @@ int control_add_stock(const struct ctl *ctl, const char *event, uint32_t count,
 int control_reload(const struct ctl *ctl, int64_t *ret_number, struct control_error *error)
 {
     return call_for_number(ctl, "/control/v1/reload", "", "reload", ret_number, error);
+}
+
+int control_listen(const struct ctl *ctl, const struct transport_listener *listener,
+                   struct control_error *error)
+{
+    char why[TRANSPORT_WHY_MAX];
+    long status = 0;
+    int answer;
+
+    if (!has_path(ctl, error))
+        return CONTROL_ABSENT;
+    answer = transport_listen(ctl->socket_path, "/control/v1/live", ctl_server_timeout_ms(ctl),
+                              listener, &status, why);
+    if (answer != TRANSPORT_DONE)
+        return no_answer(ctl, answer, why, error);
+    if (status == 0 || status == 200)
+        return CONTROL_DONE;
+    (void)snprintf(error->line, sizeof(error->line), "the server at %s tells nothing: status %ld",
+                   ctl->socket_path, status);
+    return status == 503 ? CONTROL_LATER : CONTROL_REFUSED;
 }
 
 int control_failed(int answer, const struct control_error *error)

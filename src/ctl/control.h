@@ -63,6 +63,12 @@ int control_add_stock(const struct ctl *ctl, const char *event, uint32_t count,
 /* Asks for a reload; *ret_number is reached by reloads done + refused when it has ended. */
 int control_reload(const struct ctl *ctl, int64_t *ret_number, struct control_error *error);
 
+/* Listens to what the server tells once a second of what happens (metrics/live.h), one JSON object
+ * an event, until the listener has had enough (0); an end of the stream is CONTROL_BROKEN. */
+struct transport_listener;
+int control_listen(const struct ctl *ctl, const struct transport_listener *listener,
+                   struct control_error *error);
+
 /* Writes the error's line and returns the exit status that goes with `answer`; not for 0. */
 int control_failed(int answer, const struct control_error *error);
 

@@ -38,6 +38,7 @@ struct ctl {
     bool json;
     bool all;
     bool wait;
+    bool once;
     bool has_timeout, has_since;
     unsigned timeout_ms; /* for each wait for the server, if has_timeout */
     uint32_t limit;

@@ -82,5 +82,5 @@ bool route_docs_offered(const struct settings *settings)
 
 bool route_assets_offered(const struct settings *settings)
 {
-    return settings->docs;
+    return settings->docs || route_dashboard_offered(settings);
 }

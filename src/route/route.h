@@ -93,6 +93,11 @@ void router_init(struct router *router, struct http_server *server, enum role ro
 route_handler route_available, route_available_stream;
 /* Makes the source of the streams, in a role that has the stock. */
 void route_available_open(struct router *router, struct http_server *server);
+/* live.c */
+route_handler route_live, route_dashboard;
+/* Makes the source of what happens now. */
+void route_live_open(struct router *router, struct http_server *server);
+bool route_dashboard_offered(const struct settings *settings);
 /* sale.c */
 route_handler route_reserve, route_purchase;
 /* batch.c */

@@ -116,6 +116,7 @@ void router_init(struct router *router, struct http_server *server, enum role ro
     router->cache_control_len = strlen(router->cache_control);
     if (role_owns_stock(role))
         route_available_open(router, server);
+    route_live_open(router, server);
     add_table(router, &server->site, route_table);
     add_table(router, &server->control, route_control_table);
 }

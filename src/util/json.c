@@ -220,6 +220,17 @@ int json_get_string(const struct json_document *document, const char *name, cons
     return 0;
 }
 
+int json_get_number(const struct json_document *document, const char *name, double *ret)
+{
+    const cJSON *item = member(document, name);
+    if (!item)
+        return JSON_MISSING;
+    if (!cJSON_IsNumber(item))
+        return JSON_WRONG_TYPE;
+    *ret = item->valuedouble;
+    return 0;
+}
+
 int json_get_bool(const struct json_document *document, const char *name, bool *ret)
 {
     const cJSON *item = member(document, name);
@@ -363,6 +374,22 @@ void json_add_integer(struct json_value *object, const char *name, int64_t numbe
     /* Raw: cJSON's own numbers are doubles and would round. */
     char digits[sizeof("-9223372036854775808")];
     (void)snprintf(digits, sizeof(digits), "%" PRId64, number);
+    added(object, cJSON_AddRawToObject(as_cjson(object), name, digits));
+}
+
+void json_add_decimal(struct json_value *object, const char *name, int64_t number,
+                      unsigned decimals)
+{
+    char digits[sizeof("-9223372036854775808.123456789")];
+    uint64_t size = number < 0 ? 0 - (uint64_t)number : (uint64_t)number, unit = 1;
+
+    assert(decimals <= 9);
+    for (; decimals > 0 && size % 10 == 0; --decimals)
+        size /= 10;
+    for (unsigned i = 0; i < decimals; ++i)
+        unit *= 10;
+    (void)snprintf(digits, sizeof(digits), "%s%" PRIu64 "%s%0*" PRIu64, number < 0 ? "-" : "",
+                   size / unit, decimals > 0 ? "." : "", (int)decimals, size % unit);
     added(object, cJSON_AddRawToObject(as_cjson(object), name, digits));
 }
 

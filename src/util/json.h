@@ -65,6 +65,9 @@ int json_get_integer(const struct json_document *document, const char *name, int
 /* *ret is NUL-terminated, valid UTF-8 without NUL inside, and lives as long as the document. */
 int json_get_string(const struct json_document *document, const char *name, const char **ret);
 
+/* Any number, as the nearest double. */
+int json_get_number(const struct json_document *document, const char *name, double *ret);
+
 int json_get_bool(const struct json_document *document, const char *name, bool *ret);
 
 /* A view of a member that is an object, to be asked as a document is; it lives as long as the
@@ -109,6 +112,10 @@ struct json_value *json_object_new(void);
 /* Copies `text`; what is not valid UTF-8 in it becomes U+FFFD. */
 void json_add_string(struct json_value *object, const char *name, const char *text);
 void json_add_integer(struct json_value *object, const char *name, int64_t number);
+/* `number` is in units of 10 to the power of -decimals (at most 9), and written exactly: 1250 with
+ * 3 decimals is 1.25. */
+void json_add_decimal(struct json_value *object, const char *name, int64_t number,
+                      unsigned decimals);
 void json_add_bool(struct json_value *object, const char *name, bool truth);
 
 /* Return the new, empty container, borrowed from its parent; NULL after a failure. */
