@@ -20,31 +20,45 @@ static inline char *append_text(char *at, struct text text)
     return at + text.len;
 }
 
-/* In decimal. */
-static inline char *append_u32(char *at, uint32_t number)
+/* Two digits at a time: half of the divisions, which are most of the cost. */
+static inline char *append_digits(char *end, uint64_t number, char *at)
 {
-    char digits[APPEND_U32_MAX];
-    size_t first = sizeof(digits);
+    static const char pairs[] =
+        "00010203040506070809101112131415161718192021222324252627282930313233"
+        "34353637383940414243444546474849505152535455565758596061626364656667"
+        "6869707172737475767778798081828384858687888990919293949596979899";
+    char *next = end;
 
-    do
-        digits[--first] = (char)('0' + number % 10);
-    while ((number /= 10) != 0);
-    memcpy(at, digits + first, sizeof(digits) - first);
-    return at + (sizeof(digits) - first);
+    while (number >= 100) {
+        next -= 2;
+        memcpy(next, pairs + 2 * (number % 100), 2);
+        number /= 100;
+    }
+    if (number >= 10)
+        memcpy(at, pairs + 2 * number, 2);
+    else
+        *at = (char)('0' + number);
+    return end;
 }
 
+static inline unsigned append_length(uint64_t number)
+{
+    unsigned length = 1;
+
+    for (; number >= 10000; number /= 10000)
+        length += 4;
+    return length + (number >= 10) + (number >= 100) + (number >= 1000);
+}
+
+/* In decimal. */
 static inline char *append_u64(char *at, uint64_t number)
 {
-    char digits[APPEND_U64_MAX];
-    size_t first = sizeof(digits);
+    return append_digits(at + append_length(number), number, at);
+}
 
-    if (number <= UINT32_MAX)
-        return append_u32(at, (uint32_t)number);
-    do
-        digits[--first] = (char)('0' + number % 10);
-    while ((number /= 10) != 0);
-    memcpy(at, digits + first, sizeof(digits) - first);
-    return at + (sizeof(digits) - first);
+static inline char *append_u32(char *at, uint32_t number)
+{
+    return append_u64(at, number);
 }
 
 #endif

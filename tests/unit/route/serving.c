@@ -23,6 +23,7 @@
 #define DEADLINE_MS 20000
 
 struct serving serving;
+void (*serving_extend)(struct http_server *server);
 /* of the public site and of the control site */
 static struct sockaddr_un addresses[2];
 static socklen_t address_lens[2];
@@ -64,6 +65,8 @@ void serving_start(const struct control_source *source)
     options.control_listener = listen_at(1);
     scripted_init(&serving.client);
     assert_int_equal(http_server_init(&serving.server, &options), 0);
+    if (serving_extend != NULL)
+        serving_extend(&serving.server);
     router_init(&serving.router, &serving.server, ROLE_MONOLITH, &serving.client.client, source);
     assert_int_equal(http_server_start(&serving.server, &options), 0);
     scoreboard_set_state(&serving.scoreboard.slots[0], SCOREBOARD_SERVING);

@@ -20,6 +20,9 @@ struct serving {
 
 extern struct serving serving;
 
+/* Adds paths of a test's own; to be set before serving_start. */
+extern void (*serving_extend)(struct http_server *server);
+
 /* Both sites, for a monolith; `source` may be NULL. */
 void serving_start(const struct control_source *source);
 

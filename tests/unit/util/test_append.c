@@ -1,4 +1,5 @@
 /* util/append.h: numbers and texts put one after another. */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,6 +27,22 @@ static void test_numbers(void **state)
     assert_string_equal(written, "4294967295");
 }
 
+/* Likewise a number of 64 bits, on both sides of where it no longer fits 32. */
+static void test_long_numbers(void **state)
+{
+    static const uint64_t numbers[] = {
+        0,          9,           UINT32_MAX, (uint64_t)UINT32_MAX + 1,
+        9999999999, 10000000000, UINT64_MAX, UINT64_MAX / 10};
+    char expected[APPEND_U64_MAX + 1], written[APPEND_U64_MAX + 1];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); ++i) {
+        (void)snprintf(expected, sizeof(expected), "%" PRIu64, numbers[i]);
+        *append_u64(written, numbers[i]) = '\0';
+        assert_string_equal(written, expected);
+    }
+}
+
 /* Texts follow each other without a gap or an end, and an empty one changes nothing. */
 static void test_texts(void **state)
 {
@@ -43,6 +60,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_long_numbers),
         cmocka_unit_test(test_texts),
     };
 
