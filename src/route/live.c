@@ -58,7 +58,7 @@ void route_live_open(struct router *router, struct http_server *server)
     struct live_feed *feed = h2o_mem_alloc(sizeof(*feed));
 
     feed->source = (struct live_source){
-        .metrics = router->metrics, .role = router->role, .sells = sells};
+        .metrics = router->metrics_source, .role = router->role, .sells = sells};
     feed->service_name = router->settings->service_name;
     feed->newest = 0;
     feed->looked = false;
@@ -74,7 +74,10 @@ void route_live_open(struct router *router, struct http_server *server)
 
 void route_live(struct router *router, struct http_exchange *exchange)
 {
-    event_source_join(router->live, exchange);
+    if (router->live == NULL)
+        http_problem(exchange, PROBLEM_not_found, "what happens cannot be read here");
+    else
+        event_source_join(router->live, exchange);
 }
 
 void route_dashboard(struct router *router, struct http_exchange *exchange)
