@@ -3,6 +3,8 @@
  * the path in their element's data-figure, and the last WINDOW_S seconds are plotted. */
 
 const WINDOW_S = 180;
+/* A page that was just opened shows less, so that what there is can be seen. */
+const WINDOW_LEAST_S = 60;
 /* The stream tells something every second; after so long without, it counts as lost. */
 const SILENT_MS = 4000;
 const RETRY_MS = 2000;
@@ -89,6 +91,9 @@ const plots = [];
 /* The place in `times` that somebody points at; null: nobody does. */
 let pointed = null;
 
+/* What a linear axis may go up by: nothing that is counted here comes in parts. */
+const STEPS = [0, 1, 2, 3, 4, 5, 6, 7, 8].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
+
 /* Where a logarithmic axis has its lines: at powers of ten, and between them if these are few. */
 function powers(u, axis, min, max) {
   const steps = max / min < 50 ? [1, 2, 5] : [1];
@@ -134,14 +139,14 @@ class Plot {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: { key: "ticketd" }, points: { size: 7 } },
       scales: {
-        x: { time: true, range: (u, min, max) => [max - WINDOW_S, max] },
+        x: { time: true, range: (u, min, max) => [max - Math.min(Math.max(max - min, WINDOW_LEAST_S), WINDOW_S), max] },
         y: this.log
           ? { distr: 3, range: (u, min, max) => (min > 0 ? [min / 1.5, max * 1.5] : [1e-4, 1e-1]) }
-          : { range: (u, min, max) => [0, Math.max(max * 1.08, 1)] },
+          : { range: (u, min, max) => [0, Math.max(max * 1.08, 4)] },
       },
       axes: [
         { ...axis, space: 70, size: 26, values: (u, splits) => splits.map((s) => clock.format(s * 1000)) },
-        { ...axis, space: 34, size: 58, splits: this.log ? powers : undefined, values: (u, splits) => splits.map((s) => this.tick(s)) },
+        { ...axis, space: 34, size: 58, ...(this.log ? { splits: powers } : { incrs: STEPS }), values: (u, splits) => splits.map((s) => this.tick(s)) },
       ],
       series: [
         {},
@@ -161,7 +166,7 @@ class Plot {
   tick(value) {
     if (this.log) return value < 0.001 ? `${+(value * 1e6).toPrecision(3)} µs` : value < 1 ? `${+(value * 1e3).toPrecision(3)} ms` : `${value} s`;
     if (value >= 10000) return value < 1e6 ? `${+(value / 1e3).toPrecision(4)}k` : `${+(value / 1e6).toPrecision(4)}M`;
-    return Number.isInteger(value) ? whole.format(value) : `${value}`;
+    return whole.format(value);
   }
 
   /* A plot is a slider over its seconds: arrows move, and what is read is in aria-valuetext. */

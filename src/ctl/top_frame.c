@@ -121,14 +121,18 @@ __attribute__((format(printf, 3, 4))) static void line(struct printer *printer, 
         (void)fprintf(printer->out, "%s\n", text);
 }
 
-static void print_clock(char *text, size_t size, const char *format, double seconds, bool utc)
+/* Of the day where the reader is, or the whole moment in UTC. */
+static void print_clock(char *text, size_t size, double seconds, bool whole)
 {
     time_t when = (time_t)seconds;
     struct tm parts;
+    size_t len = 0;
 
-    if ((utc ? gmtime_r(&when, &parts) : localtime_r(&when, &parts)) == NULL ||
-        strftime(text, size, format, &parts) == 0)
-        text[0] = '\0';
+    if (whole && gmtime_r(&when, &parts) != NULL)
+        len = strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    else if (!whole && localtime_r(&when, &parts) != NULL)
+        len = strftime(text, size, "%H:%M:%S", &parts);
+    text[len] = '\0';
 }
 
 static void print_head(struct printer *printer)
@@ -137,7 +141,7 @@ static void print_head(struct printer *printer)
     char text[256], now[16];
     int gap;
 
-    print_clock(now, sizeof(now), "%H:%M:%S", top->time, false);
+    print_clock(now, sizeof(now), top->time, false);
     (void)snprintf(text, sizeof(text), "%s   %s   ticketd %s   up %s", top->service, top->role,
                    top->version, SPAN(top->uptime));
     gap = (int)printer->frame->width - (int)strlen(now);
@@ -200,7 +204,8 @@ static void print_history(struct printer *printer)
         width = 120;
     count = history->count < width ? history->count : width;
     for (uint32_t i = history->count - count; i != history->count; ++i)
-        most = fmax(most, history->sales[i % TOP_HISTORY]);
+        if (history->sales[i % TOP_HISTORY] > most)
+            most = history->sales[i % TOP_HISTORY];
     for (uint32_t i = history->count - count; i != history->count; ++i) {
         double height = most > 0 ? history->sales[i % TOP_HISTORY] / most * 7 + 0.5 : 0;
         (void)strcat(text, (printer->frame->utf8 ? fine : plain)[(unsigned)height]);
@@ -216,7 +221,7 @@ static void print_sales(struct printer *printer)
          RATE(top->rate.sales), RATE(top->rate.tickets), RATE(top->rate.requests),
          COUNT(top->total_sales));
     print_history(printer);
-    line(printer, PLAIN, "Latency    p50 %s   p90 %s   p99 %s   max under %s   p99 of all %s",
+    line(printer, PLAIN, "Latency    p50 %s   p90 %s   p99 %s   max < %s   all p99 %s",
          SECONDS(top->sales.p50), SECONDS(top->sales.p90), SECONDS(top->sales.p99),
          SECONDS(top->sales.max), SECONDS(top->all.p99));
     line(printer, top->rate.errors > 0 || top->rate.refused > 0 ? ALARM : PLAIN,
@@ -290,7 +295,7 @@ void top_print_line(FILE *out, const struct top *top)
 {
     char now[32];
 
-    print_clock(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", top->time, true);
+    print_clock(now, sizeof(now), top->time, true);
     (void)fputs(now, out);
     field(out, "available", top->available);
     field(out, "sold", top->sold);

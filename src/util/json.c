@@ -380,7 +380,7 @@ void json_add_integer(struct json_value *object, const char *name, int64_t numbe
 void json_add_decimal(struct json_value *object, const char *name, int64_t number,
                       unsigned decimals)
 {
-    char digits[sizeof("-9223372036854775808.123456789")];
+    char digits[64];
     uint64_t size = number < 0 ? 0 - (uint64_t)number : (uint64_t)number, unit = 1;
 
     assert(decimals <= 9);
@@ -388,8 +388,11 @@ void json_add_decimal(struct json_value *object, const char *name, int64_t numbe
         size /= 10;
     for (unsigned i = 0; i < decimals; ++i)
         unit *= 10;
-    (void)snprintf(digits, sizeof(digits), "%s%" PRIu64 "%s%0*" PRIu64, number < 0 ? "-" : "",
-                   size / unit, decimals > 0 ? "." : "", (int)decimals, size % unit);
+    if (decimals == 0)
+        (void)snprintf(digits, sizeof(digits), "%s%" PRIu64, number < 0 ? "-" : "", size);
+    else
+        (void)snprintf(digits, sizeof(digits), "%s%" PRIu64 ".%0*" PRIu64, number < 0 ? "-" : "",
+                       size / unit, (int)decimals, size % unit);
     added(object, cJSON_AddRawToObject(as_cjson(object), name, digits));
 }
 
