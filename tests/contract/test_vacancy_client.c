@@ -169,10 +169,12 @@ static void test_sold_out(void **state)
     assert_int_equal(result.remaining, 0);
 }
 
-/* Asking what is left takes nothing, and follows each sale. */
+/* Asking what is left takes nothing, and follows each sale; so does the name of the state, of an
+ * implementation that knows it. */
 static void test_available(void **state)
 {
     struct vacancy_request request = ask(0);
+    uint64_t sequence = 0;
 
     (void)state;
     for (uint32_t left = CAPACITY; left > CAPACITY - 5; --left) {
@@ -180,6 +182,13 @@ static void test_available(void **state)
         assert_int_equal(result.status, TICKETD_DONE);
         assert_int_equal(result.remaining, left);
         assert_int_equal(stock_available(&fixture.stock, event), left);
+        if (result.instance != 0) {
+            assert_int_equal(result.instance, stock_instance(&fixture.stock));
+            assert_int_equal(result.sequence, stock_look(&fixture.stock, event).sequence);
+            assert_true(result.sequence > sequence);
+            assert_int_equal(run(vacancy_available, &request).sequence, result.sequence);
+            sequence = result.sequence;
+        }
         expect_reserved(1, left - 1);
     }
 }

@@ -15,6 +15,7 @@
 #include "ticketd/error.h"
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+#define AVAILABLE    "/api/v1/available"
 #define RESERVE      "/api/v1/reserve"
 #define PURCHASE     "/api/v1/purchase"
 #define ONE          "{\"qty\":1}"
@@ -86,6 +87,68 @@ static void test_key_is_refused(void **state)
         expect_problem(&answer, 400, "invalid_idempotency_key");
     }
     assert_int_equal(serving.client.asked, 0);
+}
+
+/* ------------------------------------------------------------------ what is left */
+
+/* A state is named by its instance and its sequence, whose names differ wherever one of them does.
+ */
+static void test_etag(void **state)
+{
+    static const struct {
+        uint64_t instance, sequence;
+        const char *etag;
+    } states[] = {
+        {1, 0, "\"0000000000000001-0\""},
+        {1, UINT64_MAX, "\"0000000000000001-18446744073709551615\""},
+        {UINT64_MAX, UINT64_C(1) << 32, "\"ffffffffffffffff-4294967296\""},
+        {1, 0, "\"0000000000000001-0\""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(states); ++i) {
+        char headers[128];
+        struct answer answer;
+        serving.client.answer = (struct vacancy_result){
+            .remaining = 5, .instance = states[i].instance, .sequence = states[i].sequence};
+        answer =
+            serving_ask(false, "GET", AVAILABLE, "If-None-Match: \"0000000000000002-0\"\r\n", NULL);
+        assert_int_equal(answer.status, 200);
+        assert_string_equal(answer.body, "{\"qty\":5}");
+        assert_string_equal(answer_header(&answer, "ETag"), states[i].etag);
+        (void)snprintf(headers, sizeof(headers), "If-None-Match: %s\r\n", states[i].etag);
+        answer = serving_ask(false, "GET", AVAILABLE, headers, NULL);
+        assert_int_equal(answer.status, 304);
+        assert_string_equal(answer_header(&answer, "ETag"), states[i].etag);
+        assert_null(answer_header(&answer, "Content-Length"));
+        assert_null(answer_header(&answer, "Content-Type"));
+    }
+}
+
+/* Where the state has no name there is no tag, and so nothing that a client could have. */
+static void test_no_etag(void **state)
+{
+    struct answer answer;
+
+    (void)state;
+    serving.client.answer = (struct vacancy_result){.remaining = UINT32_MAX, .sequence = 3};
+    answer = serving_ask(false, "GET", AVAILABLE, "If-None-Match: *\r\n", NULL);
+    assert_int_equal(answer.status, 200);
+    assert_string_equal(answer.body, "{\"qty\":4294967295}");
+    assert_null(answer_header(&answer, "ETag"));
+}
+
+/* A failure has no tag, and is told to whoever has one. */
+static void test_available_fails(void **state)
+{
+    struct answer answer;
+
+    (void)state;
+    serving.client.answer =
+        (struct vacancy_result){.status = TICKETD_UNAVAILABLE, .instance = 1, .sequence = 1};
+    answer = serving_ask(false, "GET", AVAILABLE, "If-None-Match: *\r\n", NULL);
+    expect_problem(&answer, 503, "vacancy_unavailable");
+    assert_null(answer_header(&answer, "ETag"));
 }
 
 /* ------------------------------------------------------------------ sales */
@@ -496,6 +559,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_key_is_passed_on),
         CASE(test_key_is_refused),
+        CASE(test_etag),
+        CASE(test_no_etag),
+        CASE(test_available_fails),
         CASE(test_replay),
         CASE(test_longest_sale),
         CASE(test_sold_out),

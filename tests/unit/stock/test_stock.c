@@ -72,6 +72,8 @@ static void expect_state(uint32_t event, uint64_t sequence, uint32_t available)
     assert_int_equal(now.sequence, sequence);
     assert_int_equal(now.available, available);
     assert_int_equal(stock_available(&stock, event), available);
+    assert_int_equal(stock_look(&stock, event).sequence, sequence);
+    assert_int_equal(stock_look(&stock, event).available, available);
     assert_int_equal(journal_end(&stock, event), sequence);
     assert_int_equal(stock_durable(&stock, event) + stock_lag(&stock, event), sequence);
 }
