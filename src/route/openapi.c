@@ -43,38 +43,45 @@ static bool make(struct router *router)
     return true;
 }
 
-/* Whether libh2o will compress the answer: what its own filter looks at, but that it never does for
- * HEAD, which gets the header fields of GET. */
-static bool takes_gzip(const struct http_exchange *exchange)
+/* What libh2o's filter looks at when it decides whether to compress. */
+static bool takes_gzip(const h2o_req_t *req)
 {
-    const h2o_req_t *req = exchange->req;
-
     return req->version >= 0x101 &&
            (h2o_get_compressible_types(&req->headers) & H2O_COMPRESSIBLE_GZIP) != 0;
 }
 
+static void set_body(struct http_reply *reply, struct text document)
+{
+    reply->status = 200;
+    reply->reason = "OK";
+    reply->content_type = TEXT("application/json");
+    reply->body = document;
+}
+
+/* HEAD gets the tag of GET's answer. */
 void route_openapi(struct router *router, struct http_exchange *exchange)
 {
     static const struct http_field vary = {TEXT("Vary"), TEXT("Accept-Encoding")};
-    struct http_reply reply = {.cache_control = TEXT("no-cache")};
+    struct http_reply reply = {.status = 304,
+                               .reason = "Not Modified",
+                               .cache_control = TEXT("no-cache"),
+                               .fields = &vary,
+                               .field_count = 1};
+    const h2o_req_t *req = exchange->req;
+    bool packed = takes_gzip(req);
     const char *etag;
 
     if (router->openapi.document.base == NULL && !make(router)) {
         http_problem(exchange, PROBLEM_internal_error, "out of memory");
         return;
     }
-    etag = takes_gzip(exchange) ? router->openapi.etag_gzip : router->openapi.etag;
+    etag = packed ? router->openapi.etag_gzip : router->openapi.etag;
     reply.etag = (struct text){.base = etag, .len = strlen(etag)};
-    if (http_has_entity(exchange, reply.etag)) {
-        reply.status = 304;
-        reply.reason = "Not Modified";
-        reply.fields = &vary; /* where there is a body, the filter that compresses it adds this */
-        reply.field_count = 1;
-    } else {
-        reply.status = 200;
-        reply.reason = "OK";
-        reply.content_type = TEXT("application/json");
-        reply.body = router->openapi.document;
+    if (!http_has_entity(exchange, reply.etag)) {
+        set_body(&reply, router->openapi.document);
+        /* the filter adds Vary itself where it compresses, which it does not for HEAD */
+        if (packed && !h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD")))
+            reply.field_count = 0;
     }
     http_reply(exchange, &reply);
 }

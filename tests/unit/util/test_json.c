@@ -600,6 +600,59 @@ static int start(void **state)
     return json_init();
 }
 
+/* A decoded document is walked in order, loses what is taken out, and is printed with the rest. */
+static void test_documents_are_edited(void **state)
+{
+    static const char source[] =
+        "{\"a\":1,\"b\":{\"x\":[\"one\",2.5,null]},\"c\":\"\\u00e9\",\"d\":2147483648}";
+    struct json_document document;
+    struct json_value *root, *items;
+    char printed[256];
+
+    (void)state;
+    assert_int_equal(json_parse(&document, TEXT(source)), 0);
+    root = json_root(&document);
+    assert_string_equal(json_name(json_first(root)), "a");
+    assert_string_equal(json_name(json_next(json_first(root))), "b");
+    assert_string_equal(json_text(json_member(root, "c")), "\u00e9");
+    assert_null(json_text(json_member(root, "a")));
+    assert_null(json_member(root, "A"));
+
+    items = json_member(json_member(root, "b"), "x");
+    assert_string_equal(json_text(json_first(items)), "one");
+    assert_null(json_name(json_first(items)));
+    assert_null(json_next(json_next(json_next(json_first(items)))));
+    json_remove(root, json_first(root));
+    json_remove(items, json_first(items));
+    json_append_string(items, "two");
+    json_add_integer(root, "e", 3);
+    assert_true(json_print(root, printed, sizeof(printed)) > 0);
+    assert_string_equal(printed, "{\"b\":{\"x\":[2.5,null,\"two\"]},\"c\":\"\u00e9\","
+                                 "\"d\":2147483648,\"e\":3}");
+    json_release(&document);
+}
+
+/* What is not there has no parts either, and taking it away changes nothing. */
+static void test_edits_of_nothing(void **state)
+{
+    struct json_document document;
+    struct json_value *root;
+    char printed[8];
+
+    (void)state;
+    assert_int_equal(json_parse(&document, TEXT("[]")), 0);
+    root = json_root(&document);
+    assert_null(json_member(json_member(root, "a"), "b"));
+    assert_null(json_first(json_next(json_first(root))));
+    assert_null(json_name(NULL));
+    assert_null(json_text(NULL));
+    json_remove(root, json_member(root, "a"));
+    json_remove(NULL, NULL);
+    json_append_string(NULL, "lost");
+    assert_int_equal(json_print(root, printed, sizeof(printed)), 2);
+    json_release(&document);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -619,6 +672,8 @@ int main(void)
         cmocka_unit_test(test_built_bodies_are_exact),
         cmocka_unit_test(test_small_buffers_are_reported),
         cmocka_unit_test(test_failed_values_are_reported),
+        cmocka_unit_test(test_documents_are_edited),
+        cmocka_unit_test(test_edits_of_nothing),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }
