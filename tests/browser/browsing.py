@@ -48,7 +48,8 @@ class Browser:
         # Selenium brings its own driver over the network only if it is not told of one; this forbids it to.
         os.environ.update(SE_OFFLINE="true", SE_AVOID_STATS="true")
         self.folder = Path(tempfile.mkdtemp(prefix="ticketd-browser-"))
-        self.shots = Path(os.environ.get("TICKETD_SCREENSHOTS") or tempfile.gettempdir()) / "ticketd-screenshots"
+        # The folder's are gone when it closes.
+        self.shots = Path(os.environ.get("TICKETD_SCREENSHOTS") or self.folder)
         self._asked = []
         self._said = []
         try:
@@ -98,8 +99,9 @@ class Browser:
             {"name": "prefers-" + name.replace("_", "-"), "value": value} for name, value in features.items()]})
 
     def screenshot(self, name, whole=False):
-        """Keeps what is seen, or the whole page, in a temporary folder, and prints where."""
-        self.shots.mkdir(exist_ok=True)
+        """Keeps what is seen, or the whole page, in $TICKETD_SCREENSHOTS or for as long as the browser is open, and
+        prints where."""
+        self.shots.mkdir(parents=True, exist_ok=True)
         taken = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": whole})
         path = self.shots / f"{name}.png"
         path.write_bytes(base64.b64decode(taken["data"]))
