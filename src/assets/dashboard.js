@@ -289,7 +289,7 @@ function showStates(sample) {
   const soldOut = sample.stock?.available === 0;
 
   document.body.dataset.sold = soldOut ? "out" : "";
-  if (sample.stock) badge("sale-state", soldOut ? "Sold out" : "On sale", soldOut ? "warn" : "good");
+  if (sample.stock) badge("sale-state", ...(sample.ready ? [soldOut ? "Sold out" : "On sale", soldOut ? "warn" : "good"] : ["Not ready", "bad"]));
   if (sample.keeper) badge("keeper-state", ...(KEEPER[sample.keeper.state] ?? [sample.keeper.state, "warn"]));
   if (sample.hop) badge("hop-state", ...(BREAKER[sample.hop.breaker] ?? [sample.hop.breaker, "warn"]));
   if (sample.stock) $("drained").value = sample.stock.capacity > 0 ? sample.stock.sold / sample.stock.capacity : 0;
@@ -313,13 +313,14 @@ let toldAt = -SUMMARY_MS;
 
 /* The live region: at most one sentence in SUMMARY_MS, at once when the situation is another one. */
 function summarize(sample) {
-  const situation = `${sample.stock?.available === 0} ${sample.keeper?.state} ${sample.hop?.breaker}`;
+  const situation = `${sample.ready} ${sample.stock?.available === 0} ${sample.keeper?.state} ${sample.hop?.breaker}`;
   const now = performance.now();
 
   if (situation === told && now - toldAt < SUMMARY_MS) return;
   told = situation;
   toldAt = now;
   say($("summary"), [
+    sample.ready === false && "Not ready to sell",
     sample.stock && (sample.stock.available === 0 ? "Sold out" : `${words(sample.stock.available)} of ${words(sample.stock.capacity)} tickets available`),
     `${words(sample.rate?.sales, "rate")} sales per second`,
     sample.latency?.sales && `99th percentile ${words(sample.latency.sales.p99, "seconds")}`,

@@ -76,7 +76,7 @@ static const struct ctl_command commands[] = {
      "comes back after a restart.",
      command_top, false},
     {"status", "", 0, 0, COMMON,
-     "Show the running server's master, keeper and reloads.",
+     "Show the running server: its master, workers, clients, stock, keeper and reloads.",
      command_status, false},
     {"reload", "", 0, 0, COMMON | BIT(OPTION_WAIT),
      "Have the running server read its configuration again. With --wait exit status 0: done; 1: refused.",

@@ -28,6 +28,7 @@ struct watch {
     bool utf8;
     bool ends;  /* by a key, a signal or --once */
     bool shown; /* something, ever */
+    uint64_t heard; /* events */
     int status; /* to end with */
     struct top top;
     struct top_history history;
@@ -98,6 +99,7 @@ static bool on_event(void *context, const char *data, size_t len)
         return false;
     }
     watch->lost = NULL;
+    ++watch->heard;
     /* where everybody reads on, a look that had none before it has too little to tell */
     if (!watch->top.has_rates && !watch->screen.open)
         return true;
@@ -116,7 +118,7 @@ static bool on_ready(void *context)
     struct signalfd_siginfo info;
     char key = screen_key(&watch->screen);
 
-    if (key == 'q' || key == 'Q' || key == '\003')
+    if (key == 'q' || key == 'Q')
         watch->ends = true;
     while (read(watch->listener.fds[0], &info, sizeof(info)) == sizeof(info)) {
         if (info.ssi_signo == SIGWINCH)
@@ -162,7 +164,7 @@ static void tell_loss(struct watch *watch, const struct control_error *error)
     if (watch->screen.open)
         draw(watch);
     else if (news)
-        (void)fprintf(stderr, "ticketctl: %s; trying again\n", error->line);
+        (void)fprintf(stderr, "ticketctl: trying again: %s\n", error->line);
 }
 
 /* Until it ends, over restarts of the server: a stream that has ended is asked for anew at once,
@@ -170,18 +172,16 @@ static void tell_loss(struct watch *watch, const struct control_error *error)
 static int follow(struct watch *watch)
 {
     struct control_error error;
-    bool again = false;
 
     for (;;) {
-        uint32_t before = watch->history.count;
+        uint64_t before = watch->heard;
         int answer = control_listen(watch->ctl, &watch->listener, &error);
 
         if (watch->ends)
             return watch->status;
-        if (!watch->shown)
+        if (watch->heard == 0)
             return control_failed(answer, &error);
-        again = watch->history.count != before;
-        if (again)
+        if (watch->heard != before)
             continue;
         tell_loss(watch, &error);
         pause_between(watch);

@@ -88,6 +88,7 @@ static void read_stock(struct top *top, const struct json_document *document)
     top->capacity = number_of(&stock, "capacity");
     top->sold = number_of(&stock, "sold");
     top->has_stock = !isnan(top->available);
+    (void)json_get_bool(document, "ready", &top->ready);
     (void)json_get_each(document, "events", on_event, top);
     read_text(&keeper, "state", top->keeper, sizeof(top->keeper));
     top->lag = number_of(&keeper, "lag");

@@ -34,6 +34,7 @@ struct top {
     double time, uptime;
     bool has_rates; /* this look had one before it */
     bool has_stock, has_hop;
+    bool ready; /* with a stock: it can sell durably */
 
     double available, capacity, sold;
     struct top_event events[TOP_EVENTS];

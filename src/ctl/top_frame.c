@@ -8,7 +8,7 @@
 #define LINE_MAX_BYTES 1024
 #define NONE           "-"
 /* Of a terminal: ends a line, clearing what stood behind it. */
-#define LINE_END "\033[K\r\n"
+#define LINE_END "\033[K\n"
 
 enum tone { PLAIN, STRONG, SOFT, ALARM };
 
@@ -150,7 +150,7 @@ static void print_head(struct printer *printer)
     else
         line(printer, STRONG, "%-*s%s", gap, text, now);
     if (printer->frame->lost != NULL)
-        line(printer, ALARM, "%s; trying again", printer->frame->lost);
+        line(printer, ALARM, "trying again: %s", printer->frame->lost);
     else
         line(printer, PLAIN, "%s", "");
 }
@@ -235,9 +235,9 @@ static void print_way(struct printer *printer)
     const struct top *top = printer->frame->top;
 
     if (top->has_stock)
-        line(printer, strcmp(top->keeper, "running") == 0 ? PLAIN : ALARM,
-             "Keeper     %s   %s behind   %s a batch   sync p50 %s   p99 %s", top->keeper,
-             COUNT(top->lag), RATE(top->batch), SECONDS(top->sync.p50), SECONDS(top->sync.p99));
+        line(printer, top->ready ? PLAIN : ALARM,
+             "Keeper     %s%s   %s behind   %s a batch   sync p50 %s   p99 %s", top->keeper,
+             top->ready ? "" : ", not ready", COUNT(top->lag), RATE(top->batch), SECONDS(top->sync.p50), SECONDS(top->sync.p99));
     if (top->has_hop)
         line(printer, strcmp(top->breaker, "closed") == 0 ? PLAIN : ALARM,
              "Vacancy    breaker %s   %s waiting   %s busy   %s idle   retries %s/s", top->breaker,

@@ -145,6 +145,7 @@ static void look_at_stock(struct live_look *look, const struct metrics_source *s
 
     source->ledger(source->context, &ledger);
     look->keeper = keeper_word(ledger.state);
+    look->ready = ledger.ready;
     look->journal_slots = ledger.journal_slots;
     metrics_sum_series(source->metrics, METRICS_SERIES_keeper_batch, &look->batch);
     metrics_sum_series(source->metrics, METRICS_SERIES_ledger_commit, &look->commit);
@@ -350,6 +351,7 @@ static void add_owned(const struct printing *printing, struct json_value *docume
 
     if (now->keeper == NULL)
         return;
+    json_add_bool(document, "ready", now->ready);
     add_stock(json_add_object(document, "stock"), now->available, now->capacity);
     events = json_add_array(document, "events");
     for (uint32_t i = 0; i < now->event_count; ++i)

@@ -4,7 +4,8 @@
  *
  *     {"time": 1795653319.123, "interval": 1.0, "service": "…", "version": "…", "role": "monolith",
  *      "uptime": 12,
- *      "stock": {"available", "capacity", "sold"},         with a stock, as the next two
+ *      "ready": true,                                      with a stock, as the next three
+ *      "stock": {"available", "capacity", "sold"},
  *      "events": [{"event": "default", "available", "capacity", "sold", "lag",
  *                  "rate": {"sales", "tickets", "sold_out"}}, …],
  *      "keeper": {"state": "running", "lag", "journal_slots", "batch", "sync": {as below}},
@@ -88,6 +89,7 @@ struct live_look {
 
     /* of who owns a stock */
     const char *keeper; /* its state; NULL: there is no stock */
+    bool ready;         /* sales can become durable */
     uint64_t capacity, available, lag, journal_slots;
     struct metrics_values batch, commit;
     uint32_t event_count; /* of `events`: the first ones */

@@ -146,8 +146,8 @@ static void test_settings(void **state)
 /* Help is there for each command and fits a terminal. */
 static void test_help(void **state)
 {
-    static const char *const names[] = {"audit",     "orders", "stock",
-                                        "stock add", "status", "reload"};
+    static const char *const names[] = {"audit", "orders", "stock", "stock add",
+                                        "top",   "status", "reload"};
     char *text = NULL, line[64];
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);

@@ -562,6 +562,39 @@ static void test_built_bodies_are_exact(void **state)
     expect_accepted(expected, sizeof(expected) - 1);
 }
 
+/* A decimal is written exactly, without zeros that say nothing, and read back as the same number. */
+static void test_decimals_are_exact(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t number;
+        unsigned decimals;
+        const char *expected;
+    } cases[] = {
+        {0, 3, "{\"n\":0}"},           {1250, 3, "{\"n\":1.25}"},    {10, 1, "{\"n\":1}"},
+        {5, 9, "{\"n\":0.000000005}"}, {-1250, 3, "{\"n\":-1.25}"}, {7, 0, "{\"n\":7}"},
+        {-5, 1, "{\"n\":-0.5}"},       {1000, 2, "{\"n\":10}"},      {1795653319123, 3, "{\"n\":1795653319.123}"},
+        {INT64_MIN, 9, "{\"n\":-9223372036.854775808}"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char buffer[64];
+        double value = 0, unit = 1;
+        struct json_document document;
+        struct json_value *object = json_object_new();
+        json_add_decimal(object, "n", cases[i].number, cases[i].decimals);
+        int len = json_print(object, buffer, sizeof(buffer));
+        json_free(object);
+        assert_string_equal(buffer, cases[i].expected);
+        assert_int_equal(json_parse(&document, buffer, (size_t)len), 0);
+        assert_int_equal(json_get_number(&document, "n", &value), 0);
+        for (unsigned j = 0; j < cases[i].decimals; j++)
+            unit *= 10;
+        assert_true(value == (double)cases[i].number / unit);
+        assert_int_equal(json_get_number(&document, "m", &value), JSON_MISSING);
+        json_release(&document);
+    }
+}
+
 /* A buffer of any smaller size is reported, never overrun; eight spare bytes are enough. */
 static void test_small_buffers_are_reported(void **state)
 {
@@ -670,6 +703,7 @@ int main(void)
         cmocka_unit_test(test_strings_and_truths),
         cmocka_unit_test(test_nested_values_are_read),
         cmocka_unit_test(test_built_bodies_are_exact),
+        cmocka_unit_test(test_decimals_are_exact),
         cmocka_unit_test(test_small_buffers_are_reported),
         cmocka_unit_test(test_failed_values_are_reported),
         cmocka_unit_test(test_documents_are_edited),
