@@ -16,7 +16,10 @@
 /* Room that a stream's socket has in the kernel, which doubles it for its own needs: a client that
  * does not read holds so much there, and no more. */
 #define SOCKET_ROOM_BYTES (16 * 1024)
-#define OVERLOADED        "this worker has as many streams as it may; ask again later"
+/* The bounds of a rest between two slices: one that was held up by something else says little. */
+#define REST_MIN_US 200
+#define REST_MAX_US 20000
+#define OVERLOADED  "this worker has as many streams as it may; ask again later"
 
 /* One event as it is sent: shared by the source, while it is the newest, and by all streams whose
  * sockets have not taken all of it. */
@@ -28,13 +31,14 @@ struct event {
 
 /* A stream's life:
  *
- *              written: on_proceed                client or server ends it
- *    BUSY ◄─────────────────────────► WAITING ───────────────────────────► BUSY, ending
- *     ▲        event, heartbeat                                              │
- *   join                                                    request's end: on_gone
+ *        event, heartbeat               client or server ends it
+ *    BUSY ◄──────────────► WAITING ───────────────────────────► BUSY, ending ───► gone
+ *     ▲     on_proceed                                                    on_gone
+ *   join
  *
- * Those that wait stand in the order of their last write, those that are behind before all others;
- * those that are busy in the order in which they became so. */
+ * Those that wait stand in one of two lists, by whether they have the newest event; each list is in
+ * the order of their last write, so that who has waited longest is served first.  Those that are
+ * busy stand in the order in which they became so. */
 struct event_stream {
     h2o_generator_t generator; /* first */
     h2o_linklist_t link;
@@ -59,8 +63,9 @@ struct event_source {
     struct http_timer pace_timer; /* runs while some are behind */
     bool pacing;
     bool draining;
-    struct event *newest; /* NULL: there was none yet */
-    h2o_linklist_t waiting;
+    struct event *newest;   /* NULL: there was none yet */
+    h2o_linklist_t behind;  /* these wait, and are due */
+    h2o_linklist_t current; /* these wait, and are due when they have been silent for too long */
     h2o_linklist_t busy;
     uint32_t count;
     uint64_t now_ms; /* clock_monotonic_ms() at the last look */
@@ -118,6 +123,7 @@ static void look(struct event_source *source)
         return;
     release_event(&source->newest);
     source->newest = new_event(version, data);
+    h2o_linklist_insert_list(&source->behind, &source->current);
 }
 
 static bool is_behind(const struct event_stream *stream)
@@ -129,12 +135,14 @@ static bool is_behind(const struct event_stream *stream)
 
 /* ---- writing ---- */
 
-static void set_pace(struct event_source *source, bool pacing)
+/* Goes on in so many microseconds; 0: there is nothing to go on with. */
+static void set_pace(struct event_source *source, uint32_t us)
 {
-    if (source->pacing != pacing)
-        http_timer_set(&source->pace_timer, pacing ? EVENT_STREAM_PACE_MS : 0,
-                       pacing ? EVENT_STREAM_PACE_MS : 0);
-    source->pacing = pacing;
+    if (us > 0)
+        http_timer_set_once_us(&source->pace_timer, us);
+    else if (source->pacing)
+        http_timer_set(&source->pace_timer, 0, 0);
+    source->pacing = us > 0;
 }
 
 static void become_busy(struct event_stream *stream)
@@ -197,29 +205,34 @@ static void serve_one(struct event_stream *stream)
     h2o_send(stream->exchange->req, &part, 1, H2O_SEND_STATE_IN_PROGRESS);
 }
 
-/* Whoever is due stands before all who are not. */
-static bool is_due(const struct event_stream *stream)
-{
-    const struct event_source *source = stream->source;
-
-    return source->draining || is_behind(stream) ||
-           source->now_ms - stream->since_ms >= source->options.heartbeat_ms;
-}
-
 static struct event_stream *first_due(struct event_source *source)
 {
-    struct event_stream *stream = first_of(&source->waiting);
+    struct event_stream *stream = first_of(&source->behind);
 
-    return stream != NULL && is_due(stream) ? stream : NULL;
+    if (stream != NULL)
+        return stream;
+    stream = first_of(&source->current);
+    return stream != NULL && source->now_ms - stream->since_ms >= source->options.heartbeat_ms
+               ? stream
+               : NULL;
+}
+
+static uint32_t rest_us(const struct event_source *source, uint64_t spent_ns)
+{
+    uint64_t rest = spent_ns / 1000 * (source->draining ? 1 : EVENT_STREAM_REST);
+
+    return rest < REST_MIN_US ? REST_MIN_US : rest > REST_MAX_US ? REST_MAX_US : (uint32_t)rest;
 }
 
 static void serve(struct event_source *source)
 {
+    uint64_t begin_ns = clock_monotonic_ns();
     struct event_stream *stream;
 
     for (uint32_t i = 0; i < EVENT_STREAM_SLICE && (stream = first_due(source)) != NULL; ++i)
         serve_one(stream);
-    set_pace(source, first_due(source) != NULL);
+    set_pace(source,
+             first_due(source) == NULL ? 0 : rest_us(source, clock_monotonic_ns() - begin_ns));
 }
 
 /* Ends those whose sockets have taken nothing for too long, of which the kernel may know nothing: a
@@ -247,7 +260,8 @@ static void on_look(void *context)
     end_stuck(source);
     if (!source->draining)
         look(source);
-    serve(source);
+    if (!source->pacing)
+        serve(source);
 }
 
 static void on_pace(void *context)
@@ -271,12 +285,9 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
     }
     stream->busy = false;
     stream->since_ms = source->now_ms;
-    if (is_behind(stream)) {
-        place(stream, source->waiting.next);
-        set_pace(source, true);
-    } else {
-        place(stream, &source->waiting);
-    }
+    place(stream, is_behind(stream) ? &source->behind : &source->current);
+    if (is_behind(stream) && !source->pacing)
+        set_pace(source, REST_MIN_US);
 }
 
 static void on_left(void *context)
@@ -308,7 +319,7 @@ static void on_gone(void *data)
     if (source->count > 0)
         return;
     http_timer_set(&source->look_timer, 0, 0);
-    set_pace(source, false);
+    set_pace(source, 0);
 }
 
 static struct event_stream *new_stream(struct event_source *source, struct http_exchange *exchange)
@@ -435,7 +446,8 @@ struct event_source *event_source_new(struct http_server *server,
     assert(options->interval_ms > 0 && options->heartbeat_ms > 0);
     *source =
         (struct event_source){.next = server->event_sources, .server = server, .options = *options};
-    h2o_linklist_init_anchor(&source->waiting);
+    h2o_linklist_init_anchor(&source->behind);
+    h2o_linklist_init_anchor(&source->current);
     h2o_linklist_init_anchor(&source->busy);
     server->event_sources = source;
     return source;
@@ -458,6 +470,7 @@ void event_sources_drain(struct http_server *server)
     for (struct event_source *source = server->event_sources; source != NULL;
          source = source->next) {
         source->draining = true;
+        h2o_linklist_insert_list(&source->behind, &source->current);
         serve(source);
     }
 }

@@ -8,14 +8,17 @@
  * nothing that it has already.  Between events a comment is sent every heartbeat_ms, so that
  * whatever lies between knows that the connection lives, and so that one whose client is gone ends.
  *
- *     retry: 1873                 once: in how many milliseconds to come back; drawn for each
- * client, so that those who lose a worker do not all come at one time id: 42 data: {"qty":958} an
- * event :                           a heartbeat; each of the three ends with an empty line
+ * What is sent, each with an empty line behind it: once "retry: " and in how many milliseconds to
+ * come back, drawn for each client, so that those who lose a worker do not all come at one time;
+ * "id: " with the version and on the next line "data: " with the state; ":" for a heartbeat.
  *
  * A crowd of streams does not hold up buyers: no more than EVENT_STREAM_SLICE are written to in one
- * turn of the loop, and the next ones EVENT_STREAM_PACE_MS later.  When the server drains the
- * streams end in order, their connections with them, and clients connect anew; one that comes to a
- * draining worker gets its event and the same end.
+ * turn of the loop, and then the worker is left to others for EVENT_STREAM_REST times as long as
+ * that took.  So where thousands listen and things change all the time, each hears less often than
+ * every interval_ms.
+ *
+ * When the server drains the streams end in order, their connections with them, and clients connect
+ * anew; one that comes to a draining worker gets its event and the same end.
  *
  * A stream ends when its client closes the connection, or its writing half: who will never ask
  * again is taken for gone.  One that takes no bytes is ended after WRITE_TIMEOUT.  A stream is a
@@ -33,10 +36,10 @@
 #include "http/exchange.h"
 #include "http/server.h"
 
-/* Most streams that are written to before the loop looks after other connections, and how long it
- * does before it writes to more. */
-#define EVENT_STREAM_SLICE   32
-#define EVENT_STREAM_PACE_MS 1
+/* Most streams that are written to before the loop looks after other connections, and for how many
+ * times as long it does before it writes to more; when it drains, just as long. */
+#define EVENT_STREAM_SLICE 16
+#define EVENT_STREAM_REST  9
 /* When clients come back after the end of a stream: from the first to (not quite) the second. */
 #define EVENT_STREAM_RETRY_MIN_MS 1000
 #define EVENT_STREAM_RETRY_MAX_MS 3000

@@ -1,5 +1,6 @@
 #include "http/timer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -39,6 +40,15 @@ void http_timer_set(struct http_timer *timer, uint32_t first_ms, uint32_t every_
 
     /* cannot fail: the descriptor is ours and the times are in range */
     (void)timerfd_settime(h2o_socket_get_fd(timer->sock), 0, &times, NULL);
+}
+
+void http_timer_set_once_us(struct http_timer *timer, uint32_t us)
+{
+    struct itimerspec times = {
+        .it_value = {.tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000) * 1000}};
+
+    assert(us > 0);
+    (void)timerfd_settime(h2o_socket_get_fd(timer->sock), 0, &times, NULL); /* likewise */
 }
 
 void http_timer_deinit(struct http_timer *timer)

@@ -20,6 +20,9 @@ int http_timer_init(struct http_timer *timer, h2o_loop_t *loop, void (*on_time)(
 /* Fires in first_ms and then every every_ms; every_ms 0: once; first_ms 0: not at all. */
 void http_timer_set(struct http_timer *timer, uint32_t first_ms, uint32_t every_ms);
 
+/* Fires once, in so many microseconds, of which there is at least one. */
+void http_timer_set_once_us(struct http_timer *timer, uint32_t us);
+
 /* Leaves the loop; on_time never runs again.  Accepts one that was zeroed and never joined. */
 void http_timer_deinit(struct http_timer *timer);
 
