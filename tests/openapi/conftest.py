@@ -1,6 +1,5 @@
 """Fixtures of the tests of OpenAPI: they run the real binary as the integration tests do."""
 
-import contextlib
 import sys
 from pathlib import Path
 
@@ -8,33 +7,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
-import harness  # noqa: E402
-
-DOCUMENT = "/openapi.json"
-
-
-class Described:
-    """One pool of a server, and its document."""
-
-    def __init__(self, server, pool):
-        self.server, self.pool = server, pool
-        self.address = next(address for address, name in server.addresses if name == pool)
-        self.document = self.ask("GET", DOCUMENT).json()
-
-    def ask(self, method, path, body=None, headers=()):
-        with harness.Client(self.address) as client:
-            return client.ask(method, path, body, headers)
-
-
-@contextlib.contextmanager
-def running():
-    """A server of which some calls come from the one origin that it lists, and others from none such."""
-    server = harness.Server(INITIAL_STOCK=2147483647, CORS_ALLOW_ORIGINS="https://tickets.example")
-    try:
-        yield server
-        server.stop()
-    finally:
-        server.discard()
+from described import Described, running  # noqa: E402
+from harness import POOLS  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +17,6 @@ def server():
         yield shared
 
 
-@pytest.fixture(scope="module", params=harness.POOLS)
+@pytest.fixture(scope="module", params=POOLS)
 def described(server, request):
     return Described(server, request.param)

@@ -1,7 +1,9 @@
 """The document of each role is valid OpenAPI, its examples are what it says, and so are the answers."""
 
 import json
+import re
 
+import harness
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -169,11 +171,31 @@ def test_link(described):
     assert any("links" in found["responses"]["200"] for _, _, found in operations(document))
 
 
+def is_stream(document, operation):
+    return "text/event-stream" in resolve(document, operation["responses"]["200"])["content"]
+
+
+# The first event of each stream has the id and the data that are described.
+def test_streams(described):
+    document = described.document
+    streams = [(path, operation) for method, path, operation in operations(document) if is_stream(document, operation)]
+    if not streams:
+        pytest.skip("this pool has no stream")
+    for path, operation in streams:
+        with harness.Client(described.address) as client:
+            client.send(harness.request_bytes("GET", path))
+            while (event := re.search(rb"id: (.+)\ndata: (.+)\n\n", client.data)) is None:
+                client.data += client.sock.recv(65536)
+        content = resolve(document, operation["responses"]["200"])["content"]["text/event-stream"]
+        schema = resolve(document, content["schema"])
+        validator(document, schema).validate({"id": event[1].decode(), "data": event[2].decode()})
+        validator(document, schema["properties"]["data"]["contentSchema"]).validate(json.loads(event[2]))
+
+
 # Each GET answers as it is described, and with 304 where that is described and the client has it.
 def test_gets(described):
     for method, path, operation in operations(described.document):
-        if method != "GET" or "text/event-stream" in resolve(
-                described.document, operation["responses"]["200"])["content"]:
+        if method != "GET" or is_stream(described.document, operation):
             continue
         answer = described.ask("GET", concrete(path))
         assert_described(described, "GET", path, answer)

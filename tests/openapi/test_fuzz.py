@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import DOCUMENT, Described, running
+from described import DOCUMENT, Described, running
 from harness import POOLS
 
 HERE = Path(__file__).resolve().parent
