@@ -50,6 +50,9 @@ def test_contents(package):
     names = set(package.files)
     assert {"/usr/sbin/ticketd", "/usr/bin/ticketctl", "/usr/lib/sysusers.d/ticketd.conf"} <= names
     assert {f"/usr/share/man/man{page}.gz" for page in ("1/ticketctl.1", "5/ticketd.conf.5", "8/ticketd.8")} <= names
+    # whose works the pages contain, where npm brought them
+    notices = "/usr/share/doc/ticketd/third-party-notices.txt.gz"
+    assert (notices in names) == (shutil.which("npm") is not None)
     assert {os.path.basename(name) for name in names if "/systemd/system/" in name} == set(UNITS)
     assert {name for name in names if name.startswith("/etc/")} == CONFFILES
     assert all(owner == "root/root" and mode[5] == mode[8] == "-" for mode, owner in package.files.values())
