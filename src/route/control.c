@@ -30,7 +30,7 @@ void route_control_root(struct router *router, struct http_exchange *exchange)
 {
     struct json_value *document = json_object_new();
 
-    route_add_endpoints(document, route_control_table, router->role);
+    route_add_endpoints(router, document, route_control_table);
     route_send_document(exchange, document, ROOT_BODY_MAX, 200);
 }
 

@@ -6,13 +6,14 @@
 #define ROOT_BODY_MAX   8192
 #define STATUS_BODY_MAX 512
 
-void route_add_endpoints(struct json_value *document, const struct route *table, enum role role)
+void route_add_endpoints(const struct router *router, struct json_value *document,
+                         const struct route *table)
 {
     struct json_value *endpoints = json_add_array(document, "endpoints");
 
     for (const struct route *route = table; route->path != NULL; ++route) {
         struct json_value *endpoint;
-        if ((route->roles & ROLE_BIT(role)) == 0)
+        if (!route_is_offered(router, route))
             continue;
         endpoint = json_append_object(endpoints);
         json_add_string(endpoint, "method", route->method);
@@ -46,7 +47,7 @@ void route_root(struct router *router, struct http_exchange *exchange)
                                                                           : "microservices");
     json_add_string(document, "role", role_name(router->role));
     json_add_string(document, "environment", settings->environment);
-    route_add_endpoints(document, route_table, router->role);
+    route_add_endpoints(router, document, route_table);
     add_problems(document);
     route_send_document(exchange, document, ROOT_BODY_MAX, 200);
 }

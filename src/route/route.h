@@ -31,6 +31,8 @@ struct route {
     bool compress; /* gzip above 1 KB */
     /* Longest body, where it is not MAX_BODY_BYTES: of one path of a table at most; else NULL. */
     size_t (*body_max)(const struct settings *settings);
+    /* Whether the settings have it; where they do not, there is no such path.  NULL: always. */
+    bool (*offered)(const struct settings *settings);
     const char *summary;
 };
 
@@ -102,8 +104,12 @@ void route_failed(struct router *router, struct http_exchange *exchange, int sta
  * one: the client is told which. */
 void route_outcome_unknown(struct router *router, struct http_exchange *exchange, struct text key);
 
-/* Adds the list of what a table offers in a role (operations.c). */
-void route_add_endpoints(struct json_value *document, const struct route *table, enum role role);
+/* Whether this process serves a row of a table. */
+bool route_is_offered(const struct router *router, const struct route *route);
+
+/* Adds the list of what this process serves of a table (operations.c). */
+void route_add_endpoints(const struct router *router, struct json_value *document,
+                         const struct route *table);
 
 /* Prints `document` into `room` bytes of the request's memory, frees it, and sends it, not to be
  * kept by caches: 200, 202 or 503 (document.c).  Room for every such document is the caller's. */

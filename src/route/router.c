@@ -73,13 +73,19 @@ static void add_route(struct router *router, uint32_t first, const struct route 
                                       : TEXT("GET, HEAD, POST, OPTIONS");
 }
 
-/* Registers what a table has for the role. */
+bool route_is_offered(const struct router *router, const struct route *route)
+{
+    return (route->roles & ROLE_BIT(router->role)) != 0 &&
+           (route->offered == NULL || route->offered(router->settings));
+}
+
+/* Registers what this process serves of a table. */
 static void add_table(struct router *router, struct http_site *site, const struct route *table)
 {
     uint32_t first = router->path_count;
 
     for (const struct route *route = table; route->path != NULL; ++route)
-        if ((route->roles & ROLE_BIT(router->role)) != 0)
+        if (route_is_offered(router, route))
             add_route(router, first, route);
     for (uint32_t i = first; i < router->path_count; ++i) {
         struct router_path *path = &router->paths[i];
