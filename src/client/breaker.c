@@ -59,16 +59,3 @@ bool breaker_abandoned(struct breaker *breaker)
     breaker->probing = false;
     return false;
 }
-
-const char *breaker_state_name(enum breaker_state state)
-{
-    switch (state) {
-    case BREAKER_CLOSED:
-        return "closed";
-    case BREAKER_OPEN:
-        return "open";
-    case BREAKER_HALF_OPEN:
-        return "half-open";
-    }
-    return "unknown";
-}

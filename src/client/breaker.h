@@ -49,7 +49,4 @@ bool breaker_succeeded(struct breaker *breaker);
 bool breaker_failed(struct breaker *breaker, uint64_t now_ms);
 bool breaker_abandoned(struct breaker *breaker);
 
-/* "closed", "open", "half-open"; static. */
-const char *breaker_state_name(enum breaker_state state);
-
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "client/upstream_internal.h"
+#include "metrics/metrics.h"
 #include "ticketd/error.h"
 #include "util/append.h"
 #include "util/clock.h"
@@ -69,6 +70,7 @@ struct upstream *upstream_new(const struct upstream_options *options)
     if (upstream == NULL)
         return NULL;
     upstream->options = *options;
+    upstream->options.metrics = metrics_recorder_or_none(options->metrics);
     upstream->loop = options->context->loop;
     upstream->timer_due_ms = UINT64_MAX;
     TAILQ_INIT(&upstream->exchanges);

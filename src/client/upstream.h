@@ -33,6 +33,8 @@
 /* Most addresses of one name; more are left out. */
 #define UPSTREAM_ADDRESSES_MAX 16
 
+struct metrics_recorder;
+struct scoreboard_slot;
 struct st_h2o_context_t; /* libh2o's, kept out of this header */
 struct upstream;         /* opaque */
 
@@ -43,7 +45,8 @@ struct upstream_options {
     uint32_t keepalive_max;           /* ≤ connections_max */
     uint32_t breaker_failures;
     uint32_t breaker_open_ms;
-    uint32_t body_max; /* of a reply, bytes */
+    uint32_t body_max;                /* of a reply, bytes */
+    struct metrics_recorder *metrics; /* borrowed */
 };
 
 enum upstream_end {
@@ -102,5 +105,9 @@ void upstream_cancel(struct upstream_call *call);
 
 /* Whether another exchange could begin now: 0, or what upstream_send would answer. */
 int upstream_judge(struct upstream *upstream);
+
+/* Shows its connections, and its addresses by the state of their breakers.  Looks at every idle
+ * connection: not for each turn of the loop. */
+void upstream_show(const struct upstream *upstream, struct scoreboard_slot *slot);
 
 #endif

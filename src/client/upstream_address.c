@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "client/upstream_internal.h"
+#include "scoreboard/scoreboard.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -279,6 +280,19 @@ void upstream_make_room(struct upstream *upstream, const struct upstream_address
         idle -= idle_count(upstream->addresses[i]);
         upstream_close_idle(upstream, upstream->addresses[i]);
     }
+}
+
+void upstream_show(const struct upstream *upstream, struct scoreboard_slot *slot)
+{
+    uint32_t count[] = {[BREAKER_CLOSED] = 0, [BREAKER_OPEN] = 0, [BREAKER_HALF_OPEN] = 0};
+
+    for (size_t i = 0; i < upstream->address_count; ++i)
+        ++count[upstream->addresses[i]->breaker.state];
+    scoreboard_show(&slot->client_closed, count[BREAKER_CLOSED]);
+    scoreboard_show(&slot->client_open, count[BREAKER_OPEN]);
+    scoreboard_show(&slot->client_half_open, count[BREAKER_HALF_OPEN]);
+    scoreboard_show(&slot->client_busy, upstream->busy);
+    scoreboard_show(&slot->client_idle, upstream_idle_count(upstream));
 }
 
 void upstream_free_addresses(struct upstream *upstream)

@@ -3,6 +3,7 @@
 
 #include "client/upstream_internal.h"
 #include "client/upstream_reply.h"
+#include "metrics/metrics.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -25,6 +26,7 @@ static void report_failure(struct upstream_exchange *exchange, const char *why)
 
     if (!breaker_failed(&address->breaker, clock_monotonic_ms()))
         return;
+    metrics_add(exchange->upstream->options.metrics, METRICS_breaker_openings, 1);
     if (was_closed)
         log_warning("%s fails again and again (%s); it is tried every %u ms", address->text, why,
                     address->breaker.open_ms);
@@ -100,6 +102,11 @@ static void end(struct upstream_exchange *exchange, enum upstream_end how, const
     assert(exchange->phase != UPSTREAM_ENDED);
     exchange->phase = UPSTREAM_ENDED;
     exchange->reply.end = how;
+    metrics_add(exchange->upstream->options.metrics,
+                how == UPSTREAM_REPLIED    ? METRICS_client_replied
+                : how == UPSTREAM_NOT_SENT ? METRICS_client_not_sent
+                                           : METRICS_client_broken,
+                1);
     exchange->reply.why = why;
     run_later(exchange, on_tell);
 }

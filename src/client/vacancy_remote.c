@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "client/vacancy_remote_internal.h"
+#include "scoreboard/scoreboard.h"
 #include "ticketd/error.h"
 #include "ticketd/stock.h"
 #include "util/append.h"
@@ -25,6 +26,26 @@ static struct vacancy_remote *remote_of(struct vacancy_client *client)
 
 /* ---- how calls end ---- */
 
+static enum metrics_cell counter_of(int status)
+{
+    switch (status) {
+    case TICKETD_DONE:
+        return METRICS_client_done;
+    case TICKETD_SOLD_OUT:
+        return METRICS_client_sold_out;
+    case TICKETD_BUSY:
+        return METRICS_client_busy;
+    case TICKETD_UNAVAILABLE:
+        return METRICS_client_unavailable;
+    case TICKETD_TIMED_OUT:
+        return METRICS_client_timed_out;
+    case TICKETD_OUTCOME_UNKNOWN:
+        return METRICS_client_outcome_unknown;
+    default:
+        return METRICS_client_other;
+    }
+}
+
 void remote_end(struct vacancy_remote *remote, struct remote_cell *cell,
                 const struct vacancy_result *result)
 {
@@ -37,6 +58,8 @@ void remote_end(struct vacancy_remote *remote, struct remote_cell *cell,
         memcpy(key, cell->key, cell->key_len);
         told.key = (struct text){.base = key, .len = cell->key_len};
     }
+    if (call != NULL && cell->kind != REMOTE_HEALTH)
+        metrics_add(remote->metrics, counter_of(told.status), 1);
     remote_release(remote, cell);
     if (was_probe)
         remote_probe_ended(remote, told.status);
@@ -56,6 +79,7 @@ void remote_give_up(struct vacancy_remote *remote, struct remote_cell *cell)
 
 static void send_again(struct vacancy_remote *remote, struct remote_cell *cell)
 {
+    metrics_add(remote->metrics, METRICS_client_retries, 1);
     remote_move(cell, cell->kind == REMOTE_RESERVE ? &remote->again : &remote->asks);
 }
 
@@ -308,6 +332,13 @@ void remote_at_turn_end(struct vacancy_remote *remote)
 
 /* ---- the interface ---- */
 
+/* Completes a call that has no cell. */
+static void refuse(struct vacancy_remote *remote, struct vacancy_call *call, int status)
+{
+    metrics_add(remote->metrics, counter_of(status), 1);
+    vacancy_complete(call, &(struct vacancy_result){.status = status});
+}
+
 bool remote_begin(struct vacancy_remote *remote, struct vacancy_call *call,
                   const struct vacancy_request *request, uint64_t *ret_now_ms,
                   uint64_t *ret_deadline_ms)
@@ -318,17 +349,12 @@ bool remote_begin(struct vacancy_remote *remote, struct vacancy_call *call,
     if (request->deadline_ms != 0)
         deadline_ms = clock_earlier(deadline_ms, request->deadline_ms);
     if (now_ms >= deadline_ms) {
-        vacancy_complete(call, &(struct vacancy_result){.status = TICKETD_TIMED_OUT});
+        refuse(remote, call, TICKETD_TIMED_OUT);
         return false;
     }
     *ret_now_ms = now_ms;
     *ret_deadline_ms = deadline_ms;
     return true;
-}
-
-static void refuse(struct vacancy_call *call, int status)
-{
-    vacancy_complete(call, &(struct vacancy_result){.status = status});
 }
 
 /* Whether the event is the one that the vacancy pool sells over HTTP. */
@@ -380,12 +406,12 @@ static void remote_reserve(struct vacancy_client *client, struct vacancy_call *c
     if (!remote_begin(remote, call, request, &now_ms, &deadline_ms))
         return;
     if (!is_known(request->event)) {
-        refuse(call, TICKETD_EVENT_UNKNOWN);
+        refuse(remote, call, TICKETD_EVENT_UNKNOWN);
         return;
     }
     cell = remote_take(remote, call, REMOTE_RESERVE, deadline_ms, &remote->fresh);
     if (cell == NULL) {
-        refuse(call, TICKETD_BUSY);
+        refuse(remote, call, TICKETD_BUSY);
         return;
     }
     cell->moment_ms = now_ms;
@@ -410,12 +436,12 @@ static void ask(struct vacancy_client *client, struct vacancy_call *call,
     if (!remote_begin(remote, call, request, &now_ms, &deadline_ms))
         return;
     if (kind == REMOTE_AVAILABLE && !is_known(request->event)) {
-        refuse(call, TICKETD_EVENT_UNKNOWN);
+        refuse(remote, call, TICKETD_EVENT_UNKNOWN);
         return;
     }
     cell = remote_take(remote, call, kind, deadline_ms, &remote->asks);
     if (cell == NULL) {
-        refuse(call, TICKETD_BUSY);
+        refuse(remote, call, TICKETD_BUSY);
         return;
     }
     cell->order = request->order;
@@ -439,9 +465,8 @@ static void remote_order(struct vacancy_client *client, struct vacancy_call *cal
 static void remote_restock(struct vacancy_client *client, struct vacancy_call *call,
                            const struct vacancy_request *request)
 {
-    (void)client;
     (void)request;
-    refuse(call, TICKETD_UNAVAILABLE);
+    refuse(remote_of(client), call, TICKETD_UNAVAILABLE);
 }
 
 static void remote_cancel(struct vacancy_client *client, struct vacancy_call *call)
@@ -471,7 +496,8 @@ static uint32_t smaller(uint64_t a, uint64_t b)
     return (uint32_t)(a < b ? a : b);
 }
 
-struct vacancy_remote *vacancy_remote_new(const struct settings *settings)
+struct vacancy_remote *vacancy_remote_new(const struct settings *settings,
+                                          struct metrics_recorder *metrics)
 {
     struct vacancy_remote *remote = calloc(1, sizeof(*remote));
 
@@ -479,6 +505,7 @@ struct vacancy_remote *vacancy_remote_new(const struct settings *settings)
         return NULL;
     vacancy_client_init(&remote->client, &vacancy_remote_ops);
     remote->settings = settings;
+    remote->metrics = metrics_recorder_or_none(metrics);
     remote->batch_max = smaller((uint64_t)settings->batch_max, RESERVE_BATCH_MAX);
     remote->queue_max = (uint32_t)settings->http_queue_max;
     remote->timeout_ms = (uint64_t)settings->vacancy_timeout_ms;
@@ -517,6 +544,7 @@ int vacancy_remote_start(struct vacancy_remote *remote, struct st_h2o_context_t 
             smaller((uint64_t)settings->http_keepalive_connections, remote->trip_count),
         .breaker_failures = (uint32_t)settings->breaker_failures,
         .breaker_open_ms = (uint32_t)settings->breaker_open_ms,
+        .metrics = remote->metrics,
         .body_max = results_size > REMOTE_BODY_MAX ? (uint32_t)results_size : REMOTE_BODY_MAX,
     };
     int result;
@@ -529,6 +557,17 @@ int vacancy_remote_start(struct vacancy_remote *remote, struct st_h2o_context_t 
     remote->context = context;
     remote->upstream = upstream_new(&options);
     return remote->upstream != NULL ? 0 : -ENOMEM;
+}
+
+void vacancy_remote_show(const struct vacancy_remote *remote, struct scoreboard_slot *slot)
+{
+    uint32_t queue = remote->fresh.count + remote->again.count + remote->asks.count;
+
+    for (uint32_t i = 0; i < REMOTE_DELAY_COUNT; ++i)
+        queue += remote->delayed[i].count;
+    scoreboard_show(&slot->client_queue, queue);
+    scoreboard_show(&slot->parked, remote->used);
+    upstream_show(remote->upstream, slot);
 }
 
 void vacancy_remote_free(struct vacancy_remote *remote)

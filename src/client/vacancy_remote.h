@@ -44,18 +44,25 @@
 /* Between two probes of the vacancy pool. */
 #define REMOTE_PROBE_MS 250
 
+struct metrics_recorder;
+struct scoreboard_slot;
 struct st_h2o_context_t; /* libh2o's, kept out of this header */
 struct vacancy_remote;   /* opaque; begins with struct vacancy_client */
 
-/* Borrows the settings, which must stay as they are.  Nothing is connected yet.  NULL when there is
- * no memory. */
-struct vacancy_remote *vacancy_remote_new(const struct settings *settings);
+/* Borrows the settings, which must stay as they are, and the recorder (NULL: nothing is counted).
+ * Nothing is connected yet.  NULL when there is no memory. */
+struct vacancy_remote *vacancy_remote_new(const struct settings *settings,
+                                          struct metrics_recorder *metrics);
 
 /* What callers hold. */
 struct vacancy_client *vacancy_remote_client(struct vacancy_remote *remote);
 
 /* Joins the worker's loop; before the first call.  0 or -errno. */
 int vacancy_remote_start(struct vacancy_remote *remote, struct st_h2o_context_t *context);
+
+/* Shows in the worker's slot what waits and how it is connected.  Looks at every idle connection:
+ * not for each turn of the loop. */
+void vacancy_remote_show(const struct vacancy_remote *remote, struct scoreboard_slot *slot);
 
 /* Pending calls never complete.  Accepts NULL. */
 void vacancy_remote_free(struct vacancy_remote *remote);

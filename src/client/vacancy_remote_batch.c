@@ -85,6 +85,7 @@ int remote_batch_send(struct vacancy_remote *remote, struct remote_queue *queue,
     if (answer != TICKETD_DONE)
         return answer;
     ++remote->batches_away;
+    metrics_observe(remote->metrics, METRICS_SERIES_client_batch, count);
     for (; count > 0; --count)
         remote_board(trip, TAILQ_FIRST(&queue->cells));
     return TICKETD_DONE;

@@ -22,6 +22,7 @@
 #include "client/upstream.h"
 #include "client/vacancy_remote.h"
 #include "http/timer.h"
+#include "metrics/metrics.h"
 #include "ticketd/key.h"
 #include "ticketd/order_id.h"
 #include "util/clock.h"
@@ -112,6 +113,7 @@ struct vacancy_remote {
 
     /* fixed after start */
     const struct settings *settings;
+    struct metrics_recorder *metrics;
     uint32_t batch_max;
     uint32_t queue_max;
     uint64_t timeout_ms;

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "config/settings.h"
+#include "metrics/metrics.h"
 #include "scoreboard/scoreboard.h"
 #include "ticketd/ledger.h"
 #include "ticketd/role.h"
@@ -19,7 +20,8 @@ struct heritage {
     pid_t master;                    /* to notice that it died before the child asked to be told */
     int master_bell;                 /* eventfd: rung when the child's state changes */
     struct scoreboard scoreboard;
-    const int *bells; /* eventfds, one a slot of the scoreboard: rung for that worker */
+    struct metrics metrics; /* with a slot for each of the scoreboard */
+    const int *bells;       /* eventfds, one a slot of the scoreboard: rung for that worker */
 
     /* who owns the stock; zero, and -1 for descriptors, in a ticket worker */
     struct stock stock;

@@ -172,7 +172,7 @@ static bool accept_one(struct http_server *server, h2o_socket_t *listener)
     if (sock == NULL)
         return false;
     count_connections(server, 1);
-    scoreboard_add(&server->slot->count.accepted, 1);
+    metrics_add(server->metrics, METRICS_accepted, 1);
     ring_neighbours(server);
     serve(&server->site, sock);
     return true;

@@ -172,7 +172,8 @@ struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t 
     exchange->control = connection->site->control;
     exchange->parked = false;
     exchange->on_left = NULL;
-    exchange->began_ns = server->settings->access_log ? clock_monotonic_ns() : 0;
+    exchange->began_ns = clock_monotonic_ns();
+    exchange->number = 0;
     find_headers(exchange);
     if (!request_id_is_sane(exchange->request_id)) {
         request_id_make(&server->request_ids, exchange->made_id);
@@ -182,7 +183,6 @@ struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t 
     connection->exchange = exchange;
     connection->since_ms = server->now_ms;
     connection->reading = false;
-    scoreboard_add(&server->slot->count.requests, 1);
     return exchange;
 }
 
@@ -299,6 +299,26 @@ bool http_has_entity(const struct http_exchange *exchange, struct text etag)
     return entity_tag_matches(http_header(exchange, TEXT("if-none-match")), etag);
 }
 
+static enum metrics_method method_of(struct text method)
+{
+    return text_equal(method, TEXT("POST"))      ? METRICS_METHOD_POST
+           : text_equal(method, TEXT("GET"))     ? METRICS_METHOD_GET
+           : text_equal(method, TEXT("HEAD"))    ? METRICS_METHOD_HEAD
+           : text_equal(method, TEXT("OPTIONS")) ? METRICS_METHOD_OPTIONS
+                                                 : METRICS_METHOD_OTHER;
+}
+
+void http_count_answer(const struct http_exchange *exchange, int status)
+{
+    metrics_request(exchange->server->metrics,
+                    (struct metrics_request_key){
+                        .route = exchange->number,
+                        .status = (uint16_t)status,
+                        .method = (uint8_t)method_of(text_of(exchange->req->input.method)),
+                    },
+                    clock_monotonic_ns() - exchange->began_ns);
+}
+
 void http_reply(struct http_exchange *exchange, const struct http_reply *reply)
 {
     static h2o_generator_t generator = {NULL, NULL};
@@ -316,6 +336,7 @@ void http_reply(struct http_exchange *exchange, const struct http_reply *reply)
     if (reply->close || exchange->server->draining)
         req->http1_is_persistent = 0;
     add_headers(exchange, reply);
+    http_count_answer(exchange, reply->status);
     h2o_start_response(req, &generator);
     if (body.len == 0 ||
         h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD")))

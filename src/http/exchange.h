@@ -33,7 +33,8 @@ struct http_exchange {
     struct text idempotency_key; /* as sent, not decoded */
     struct text traceparent;     /* a sane one (util/traceparent.h), else as if there was none */
     bool idempotency_key_repeated;
-    uint64_t began_ns; /* for the access log; 0 when that is off */
+    uint64_t began_ns;
+    uint16_t number; /* of its path: see http_server_number_path */
     char made_id[REQUEST_ID_MADE_LEN];
 
     bool parked;                    /* see http_exchange_park */
@@ -154,6 +155,10 @@ bool http_read_quantity(struct http_exchange *exchange, int64_t *ret_quantity);
  * invalid_idempotency_key. */
 bool http_read_idempotency_key(struct http_exchange *exchange, char room[IDEMPOTENCY_KEY_MAX],
                                struct text *ret_key);
+
+/* Counts an answer that begins now, and how long it took: once for each request.  http_reply does
+ * it; for who answers without that. */
+void http_count_answer(const struct http_exchange *exchange, int status);
 
 /* Adds status-independent headers of every answer to a response that libh2o itself began. */
 void http_add_common_headers(struct http_exchange *exchange);

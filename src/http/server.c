@@ -24,6 +24,7 @@ struct http_path {
     struct http_site *site;
     struct path_pattern pattern;
     size_t body_max;
+    uint16_t number; /* see http_server_number_path */
     http_on_request *on_request;
     void *context;
 };
@@ -104,6 +105,8 @@ static int on_req(h2o_handler_t *super, h2o_req_t *req)
 
     if (fault == NULL) /* which is where a target is judged, too */
         handler = resolve(handler, req, &exchange->parameter);
+    if (fault == NULL && handler != NULL)
+        exchange->number = handler->number;
 
     if (http_connection_of(req)->ended)
         http_problem_close(exchange, PROBLEM_malformed_request,
@@ -169,6 +172,7 @@ static void on_early_answer(h2o_filter_t *super, h2o_req_t *req, h2o_ostream_t *
     req->res.headers.size = 0;
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
                    H2O_STRLIT("application/problem+json"));
+    http_count_answer(exchange, req->res.status);
     http_add_common_headers(exchange);
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CACHE_CONTROL, NULL,
                    H2O_STRLIT("no-store"));
@@ -213,6 +217,7 @@ int http_server_init(struct http_server *server, const struct http_server_option
         .settings = options->settings,
         .scoreboard = options->scoreboard,
         .slot = &options->scoreboard->slots[options->slot],
+        .metrics = metrics_recorder_or_none(options->metrics),
         .pool = options->pool,
         .bells = options->bells,
         .on_bell = options->on_bell,
@@ -282,6 +287,12 @@ void http_server_add_large_path(struct http_site *site, const char *path, size_t
     site->large_path = (struct text){.base = path, .len = strlen(path)};
     if (config->max_request_entity_size < body_max)
         config->max_request_entity_size = body_max;
+}
+
+void http_server_number_path(struct http_site *site, uint32_t number)
+{
+    assert(number <= UINT16_MAX);
+    site->paths[site->path_count - 1]->number = (uint16_t)number;
 }
 
 static void on_sweep(void *server)

@@ -11,6 +11,7 @@
 #include "http/exchange.h"
 #include "http/h2o.h"
 #include "http/timer.h"
+#include "metrics/metrics.h"
 #include "scoreboard/scoreboard.h"
 
 /* Most listening sockets of one pool. */
@@ -30,6 +31,7 @@ struct http_server_options {
     struct scoreboard *scoreboard;   /* borrowed */
     uint32_t slot;                   /* this worker's */
     uint32_t pool;
+    struct metrics_recorder *metrics; /* borrowed; NULL: nothing is counted */
     const int *bells; /* eventfds by slot: to wake neighbours, to be woken; borrowed */
     /* runs in the loop whenever this worker's bell was rung; NULL: nothing else comes by it */
     void (*on_bell)(void *context);
@@ -59,6 +61,7 @@ struct http_server {
     const struct settings *settings;
     struct scoreboard *scoreboard;
     struct scoreboard_slot *slot;
+    struct metrics_recorder *metrics;
     uint32_t pool;
     const int *bells;
     void (*on_bell)(void *context);
@@ -106,6 +109,10 @@ void http_server_add_path(struct http_site *site, const char *path, bool compres
  * MAX_BODY_BYTES.  Only in its plain spelling is a long body taken however slowly it comes. */
 void http_server_add_large_path(struct http_site *site, const char *path, size_t body_max,
                                 http_on_request *on_request, void *context);
+
+/* Counts what the path that was added last answers under that number; without one under 0, as what
+ * no path takes. */
+void http_server_number_path(struct http_site *site, uint32_t number);
 
 /* Begins to accept.  The loop is the caller's to run: server->context.loop.  0 or -errno. */
 int http_server_start(struct http_server *server, const struct http_server_options *options);

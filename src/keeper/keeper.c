@@ -197,6 +197,35 @@ static int collect(struct keeper *keeper, struct keeper_stall *ret_stall)
 
 /* ---- After the ledger has them ---- */
 
+/* Once for each entry, whoever of the keepers settles it, and how often: see metrics_orders_write.
+ */
+static void count_entry(struct keeper *keeper, const struct ledger_entry *entry)
+{
+    struct metrics_orders *orders = &keeper->events[entry->event].orders;
+
+    if (entry->sequence < orders->sequence)
+        return;
+    orders->sequence = entry->sequence + 1;
+    switch (entry->kind) {
+    case LEDGER_SALE:
+        ++orders->count[METRICS_ORDER_orders];
+        orders->count[METRICS_ORDER_tickets_sold] += (uint32_t)entry->quantity;
+        break;
+    case LEDGER_DUPLICATE:
+        ++orders->count[METRICS_ORDER_duplicates];
+        break;
+    case LEDGER_VOID:
+        ++orders->count[METRICS_ORDER_voids];
+        break;
+    case LEDGER_RETURN:
+        ++orders->count[METRICS_ORDER_returns];
+        break;
+    default:
+        ++orders->count[METRICS_ORDER_restocks];
+        break;
+    }
+}
+
 void keeper_settle(struct keeper *keeper, const struct ledger_entry *entry,
                    const struct keeper_pending *pending)
 {
@@ -211,6 +240,7 @@ void keeper_settle(struct keeper *keeper, const struct ledger_entry *entry,
     };
     int put = TICKETD_DONE;
 
+    count_entry(keeper, entry);
     if (entry->kind == LEDGER_SALE && !ledger_key_is_none(&entry->key))
         put = keys_put(stock_of(keeper),
                        &(struct key_sale){
@@ -242,6 +272,9 @@ static void publish_event(struct keeper *keeper, uint32_t index)
     event->owed = event->draft_owed;
     if (event->hold < event->next)
         event->hold = event->next;
+    /* before it is published: a successor counts what is not, unless it is counted already */
+    if (keeper->options.metrics != NULL)
+        metrics_orders_write(keeper->options.metrics, index, &event->orders);
     journal_publish(stock_of(keeper), index, event->next, event->available, event->capacity);
 }
 
@@ -278,16 +311,22 @@ static void finish_batch(struct keeper *keeper)
 
 static int write_batch(struct keeper *keeper)
 {
+    uint64_t began_ns = clock_monotonic_ns();
     int result;
 
-    keeper_link_begin_io(io_since(keeper), clock_monotonic_ms());
+    keeper_link_begin_io(io_since(keeper), began_ns / 1000000);
     result = keeper->options.ops->append(keeper->ledger, keeper->entries, keeper->count);
     keeper_link_end_io(io_since(keeper));
     if (result == -EINVAL)
         return -EUCLEAN; /* the ledger says that they do not follow: no use in trying again */
     keeper->failed = result != 0;
-    if (result != 0)
+    if (result != 0) {
+        metrics_add(&keeper->recorder, METRICS_ledger_failures, 1);
         return KEEPER_TURN_FAULT;
+    }
+    metrics_observe(&keeper->recorder, METRICS_SERIES_ledger_commit,
+                    clock_monotonic_ns() - began_ns);
+    metrics_observe(&keeper->recorder, METRICS_SERIES_keeper_batch, keeper->count);
     finish_batch(keeper);
     return KEEPER_TURN_DONE;
 }

@@ -16,6 +16,7 @@
 
 #include "keeper/batch_keys.h"
 #include "keeper/keeper_clock.h"
+#include "metrics/metrics.h"
 #include "stock/journal.h"
 #include "ticketd/ledger.h"
 #include "ticketd/stock.h"
@@ -26,13 +27,14 @@
 #define KEEPER_FORGET_MAX 4096
 
 struct keeper_options {
-    struct stock *stock;          /* borrowed */
-    const struct ledger_ops *ops; /* the store */
-    const char *location;         /* of the ledger; borrowed */
-    int hold_fd;                  /* what ops->lock returned */
-    int64_t ttl_s;                /* IDEMPOTENCY_TTL_SECONDS */
-    const int *bells;             /* eventfds by slot of a worker; NULL in tests that poll */
-    int reader_bell;              /* eventfd; -1 in tests */
+    struct stock *stock;           /* borrowed */
+    const struct ledger_ops *ops;  /* the store */
+    const char *location;          /* of the ledger; borrowed */
+    int hold_fd;                   /* what ops->lock returned */
+    int64_t ttl_s;                 /* IDEMPOTENCY_TTL_SECONDS */
+    const int *bells;              /* eventfds by slot of a worker; NULL in tests that poll */
+    int reader_bell;               /* eventfd; -1 in tests */
+    const struct metrics *metrics; /* borrowed; NULL in tests: nothing is counted */
 };
 
 /* What the keeper knows of an event. */
@@ -48,6 +50,7 @@ struct keeper_event {
     uint64_t draft_capacity;
     uint64_t draft_owed;
     uint32_t draft_available;
+    struct metrics_orders orders; /* what is counted of it */
 };
 
 struct keeper_pending {
@@ -75,6 +78,7 @@ struct keeper {
     bool failed; /* the batch could not be written yet */
 
     struct keeper_clock clock;
+    struct metrics_recorder recorder;
 };
 
 /* Opens the ledger and takes over from whoever was keeper before: finishes what is in the ledger

@@ -23,6 +23,8 @@ static int on_event(void *context, const struct ledger_event *from)
     event->capacity = event->draft_capacity = from->capacity;
     event->owed = event->draft_owed = from->owed;
     event->draft_next = from->next_sequence;
+    if (keeper->options.metrics != NULL)
+        metrics_orders_read(keeper->options.metrics, from->event, &event->orders);
     event->hold = event->recovered = journal_end(keeper->options.stock, from->event);
     if (event->draft_next < event->next || event->draft_next > event->hold)
         return -EUCLEAN;
@@ -133,6 +135,9 @@ int keeper_open(struct keeper *keeper, const struct keeper_options *options, cha
     memset(keeper, 0, sizeof(*keeper));
     keeper->options = *options;
     keeper->looks_for_restocks = true;
+    if (options->metrics != NULL)
+        metrics_recorder_init(&keeper->recorder, options->metrics,
+                              METRICS_SLOT_KEEPER(options->metrics));
     keeper->event_count = stock_event_count(options->stock);
     keeper->events = calloc(keeper->event_count, sizeof(*keeper->events));
     keeper->completed = calloc(options->stock->segment->place_count, sizeof(*keeper->completed));

@@ -178,6 +178,7 @@ static int run(struct keeper_loop *loop)
         .ttl_s = heritage->settings->idempotency_ttl_s,
         .bells = heritage->bells,
         .reader_bell = heritage->reader_bell,
+        .metrics = &heritage->metrics,
     };
     char error[SETTINGS_ERROR_MAX];
     int result = sleeper_init(&loop->sleeper, heritage->keeper_bell);
@@ -219,5 +220,7 @@ int keeper_run(const struct heritage *heritage)
         return EXIT_FAILURE;
     setproctitle("keeper");
     log_set_role("keeper", -1);
+    log_count_drops_in(metrics_cell_in(&heritage->metrics, METRICS_SLOT_KEEPER(&heritage->metrics),
+                                       METRICS_log_dropped));
     return run(&loop);
 }

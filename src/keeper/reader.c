@@ -132,6 +132,8 @@ int reader_run(const struct heritage *heritage)
         return EXIT_FAILURE;
     setproctitle("reader");
     log_set_role("reader", -1);
+    log_count_drops_in(metrics_cell_in(&heritage->metrics, METRICS_SLOT_READER(&heritage->metrics),
+                                       METRICS_log_dropped));
     result = sleeper_init(&reader.sleeper, heritage->reader_bell);
     if (result < 0) {
         errno = -result;

@@ -73,6 +73,7 @@ void ledger_children_init(struct ledger_children *children, struct stock *stock,
         .context = children,
         .heartbeat = &link->heartbeat,
         .io_since_ms = &link->io_since_ms,
+        .metrics_slot = METRICS_SLOT_KEEPER(&heritage->metrics),
     };
     struct single_options reader = keeper;
 
@@ -83,7 +84,10 @@ void ledger_children_init(struct ledger_children *children, struct stock *stock,
     reader.on_gone = on_reader_gone;
     reader.heartbeat = &link->reader_heartbeat;
     reader.io_since_ms = &link->reader_io_since_ms;
+    reader.metrics_slot = METRICS_SLOT_READER(&heritage->metrics);
     *children = (struct ledger_children){.stock = stock, .in_child = in_child, .context = context};
+    metrics_own(&heritage->metrics, keeper.metrics_slot, 1, METRICS_KEEPER);
+    metrics_own(&heritage->metrics, reader.metrics_slot, 1, METRICS_READER);
     single_init(&children->keeper, &keeper);
     single_init(&children->reader, &reader);
 }

@@ -51,6 +51,7 @@ struct master {
     int *bells;               /* an eventfd for each slot of the scoreboard */
     struct stock_owner owner; /* where one of the pools owns a stock; else zero */
     struct scoreboard scoreboard;
+    struct metrics metrics;
     struct heritage heritage; /* what every child gets, but for what a pool has of its own */
     struct pools pools;
     struct ledger_children ledger_children;
@@ -150,6 +151,25 @@ static int open_stock(struct master *master)
     }
     log_info("the ledger is %s:%s; %" PRIu64 " keys are remembered", master->owner.place.ops->name,
              master->owner.place.location, master->owner.keys);
+    return 0;
+}
+
+/* After the stock is open: what is counted goes by its events. */
+static int open_metrics(struct master *master)
+{
+    const struct stock *stock = &master->owner.stock;
+    uint32_t event_count = stock->segment != NULL ? stock_event_count(stock) : 1;
+    int result = metrics_create(&master->metrics, master->scoreboard.slot_count, event_count);
+
+    if (result < 0)
+        return cannot_start(result);
+    log_count_drops_in(metrics_cell_in(&master->metrics, METRICS_SLOT_MASTER(&master->metrics),
+                                       METRICS_log_dropped));
+    if (stock->segment == NULL)
+        metrics_add_event_id(&master->metrics, STOCK_DEFAULT_EVENT, 0);
+    for (uint32_t i = 0; stock->segment != NULL && i < event_count; ++i)
+        metrics_add_event_id(&master->metrics, stock_event_id(stock, i),
+                             stock_view(stock, i).sequence);
     return 0;
 }
 
@@ -268,6 +288,7 @@ static void set_up_heritage(struct master *master)
 
     heritage->settings = &master->settings;
     heritage->scoreboard = master->scoreboard;
+    heritage->metrics = master->metrics;
     heritage->stock = master->owner.stock;
     heritage->ledger = master->owner.place.ops;
     heritage->ledger_location = master->owner.place.location;
@@ -628,7 +649,7 @@ static int set_up(struct master *master)
         return cannot_start(result);
     /* before the ledger: clients wait in the kernel while an old tree lets go of it */
     if ((result = pools_listen(&master->pools, &master->settings)) != 0 ||
-        (result = open_stock(master)) != 0)
+        (result = open_stock(master)) != 0 || (result = open_metrics(master)) != 0)
         return result;
     open_watch(master);
     set_up_heritage(master);
@@ -672,6 +693,8 @@ int master_run(const struct master_options *options)
     supervise(&master);
     log_info("stopped");
     watch_close(&master.watch);
+    log_count_drops_in(NULL);
+    metrics_destroy(&master.metrics);
     scoreboard_destroy(&master.scoreboard);
     if (master.pools.deployment.owns_stock)
         stock_owner_close(&master.owner);

@@ -32,6 +32,8 @@ void pool_init(struct pool *pool, uint32_t worker_count, uint32_t first_slot,
         .in_child = in_child,
         .context = context,
     };
+    metrics_own(&heritage->metrics, first_slot, POOL_SLOTS(worker_count),
+                METRICS_OWNER_OF(heritage->role));
 }
 
 static struct child *find(struct pool *pool, enum child_state state, uint32_t index)
@@ -122,6 +124,7 @@ static int start_child(struct pool *pool, enum child_state state, uint32_t index
         leave_slot(pool, slot);
         return -error;
     }
+    metrics_raise_in(&pool->heritage.metrics, pool->first_slot + slot, METRICS_starts);
     pool->children[slot] = (struct child){
         .state = state,
         .pid = pid,
@@ -179,8 +182,10 @@ bool pool_reaped(struct pool *pool, pid_t pid, int status, uint64_t now_ms)
         bool expected = pool->stopping || pool->stops_later || child->state == CHILD_RETIRING;
         if (child->state == CHILD_NONE || child->pid != pid)
             continue;
-        if (!expected || !WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)
+        if (!expected || !WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS) {
             log_death(pool, child, status);
+            metrics_raise_in(&pool->heritage.metrics, pool->first_slot + slot, METRICS_deaths);
+        }
         if (child->state == CHILD_INCOMING && !pool->stopping) {
             log_error("reload given up: the new %s %" PRIu32 " died; the old ones go on",
                       pool->worker, child->index);

@@ -41,6 +41,7 @@ static void start(struct single *single, uint64_t now_ms)
         single->restart_at_ms = now_ms + backoff_ms(++single->deaths);
         return;
     }
+    metrics_raise_in(&options->heritage->metrics, options->metrics_slot, METRICS_starts);
     single->pid = pid;
     single->began_ms = now_ms;
     single->kill_at_ms = 0;
@@ -118,6 +119,8 @@ bool single_reaped(struct single *single, pid_t pid, int status, uint64_t now_ms
     single->options.on_gone(single->options.context);
     if (single->stopping && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS)
         return true;
+    metrics_raise_in(&single->options.heritage->metrics, single->options.metrics_slot,
+                     METRICS_deaths);
     if (WIFSIGNALED(status))
         log_warning("the %s (pid %d) was killed by signal %d (%s)", single->options.name, (int)pid,
                     WTERMSIG(status), strsignal(WTERMSIG(status)));

@@ -32,6 +32,7 @@ struct single_options {
     void *context;
     const _Atomic uint64_t *heartbeat;   /* counts up while it lives, but in its ledger's hands */
     const _Atomic uint64_t *io_since_ms; /* 0: not in its ledger's hands */
+    uint32_t metrics_slot;
 };
 
 struct single {

@@ -26,15 +26,13 @@
 #include "ticketd/role.h"
 #include "ticketd/text.h"
 
-/* Events that are counted apart; those beyond are counted together. */
+/* Events that are counted and listed, in the order in which they were created. */
 #define METRICS_EVENTS_MAX 1024
 /* Longest id of an event; STOCK_EVENT_ID_MAX. */
 #define METRICS_EVENT_ID_MAX 47
 /* Different kinds of answers (method, route, status) that one process counts apart; those beyond
  * are counted together. */
 #define METRICS_REQUESTS_MAX 256
-/* Most routes of both sites, none included. */
-#define METRICS_ROUTES_MAX 64
 
 /* ---- the table ---- */
 
@@ -78,15 +76,23 @@ enum metrics_order_cell {
 
 /* Histograms of a process's slot: METRICS_SERIES_keeper_batch and so on. */
 enum metrics_series {
-#define METRIC_SERIES(id, cell, value, bounds) METRICS_SERIES_##cell,
+#define METRIC_SERIES(id, cell, bounds) METRICS_SERIES_##cell,
 #include "metrics/metrics.def"
     METRICS_SERIES_COUNT
 };
 
-/* Upper bounds of buckets; above the last one there is one bucket more. */
-#define METRICS_BOUND_COUNT 17
-extern const uint64_t metrics_bounds_TIME[METRICS_BOUND_COUNT];  /* nanoseconds: 50 µs … 10 s */
-extern const uint64_t metrics_bounds_COUNT[METRICS_BOUND_COUNT]; /* 1 … 200000 */
+/* Most upper bounds of buckets; above the last one there is one bucket more. */
+#define METRICS_BOUNDS_MAX 17
+
+struct metrics_bounds {
+    uint64_t bound[METRICS_BOUNDS_MAX]; /* the upper one of each bucket, itself included */
+    const char *text[METRICS_BOUNDS_MAX];
+    uint32_t count;
+    bool is_time; /* in nanoseconds, and told in seconds */
+};
+
+extern const struct metrics_bounds metrics_bounds_TIME;  /* 50 µs … 10 s in steps of 1, 2, 5 */
+extern const struct metrics_bounds metrics_bounds_COUNT; /* 1 … 1024 in powers of two */
 
 /* ---- the memory ---- */
 
@@ -105,8 +111,8 @@ enum metrics_owner {
 #define METRICS_OWNER_OF(role) ((enum metrics_owner)((role) + 1))
 
 struct metrics_histogram {
-    _Atomic uint64_t sum;                             /* in the unit of the bounds */
-    _Atomic uint64_t bucket[METRICS_BOUND_COUNT + 1]; /* not cumulated */
+    _Atomic uint64_t sum;                            /* in the unit of the bounds */
+    _Atomic uint64_t bucket[METRICS_BOUNDS_MAX + 1]; /* not cumulated */
 };
 
 /* The method of a request that is counted; those that no route offers are one. */
@@ -119,11 +125,11 @@ enum metrics_method {
     METRICS_METHOD_COUNT,
 };
 
-/* What answers are counted by; never 0. */
+/* What answers are counted by. */
 struct metrics_request_key {
-    uint16_t route;  /* the number of a route (route/metrics.c), 0: none has taken it */
+    uint16_t route;  /* the number of a route (route/route.h), 0: none has taken it */
+    uint16_t status; /* below 1000; 0: all that had no room of their own */
     uint8_t method;  /* enum metrics_method */
-    uint16_t status; /* 0: all that had no room of their own */
 };
 
 struct metrics_requests {
@@ -143,8 +149,7 @@ struct metrics_head; /* metrics.c */
 /* A process's handle; plain data, inherited over fork.  All zero: counts nothing. */
 struct metrics {
     struct metrics_head *head;
-    uint32_t slot_count; /* of workers, as the scoreboard's; three more follow */
-    uint32_t event_count_max;
+    uint32_t worker_slots; /* as many as the scoreboard has; three more follow */
 };
 
 /* Maps memory for that many slots of workers, and events.  Master only, before any fork.
@@ -155,14 +160,14 @@ void metrics_destroy(struct metrics *metrics);
 
 /* Master, before any fork: whose slots these are; the id of the next event, in the stock's order,
  * and the sequence of its first entry that is to be counted. */
-void metrics_own(struct metrics *metrics, uint32_t first_slot, uint32_t count,
+void metrics_own(const struct metrics *metrics, uint32_t first_slot, uint32_t count,
                  enum metrics_owner owner);
-void metrics_add_event_id(struct metrics *metrics, const char *id, uint64_t sequence);
+void metrics_add_event_id(const struct metrics *metrics, const char *id, uint64_t sequence);
 
 /* Slots of those that are no workers. */
-#define METRICS_SLOT_KEEPER(metrics) ((metrics)->slot_count)
-#define METRICS_SLOT_READER(metrics) ((metrics)->slot_count + 1)
-#define METRICS_SLOT_MASTER(metrics) ((metrics)->slot_count + 2)
+#define METRICS_SLOT_KEEPER(metrics) ((metrics)->worker_slots)
+#define METRICS_SLOT_READER(metrics) ((metrics)->worker_slots + 1)
+#define METRICS_SLOT_MASTER(metrics) ((metrics)->worker_slots + 2)
 
 /* ---- writing: only its owner, or the master while it has none ---- */
 
@@ -171,15 +176,18 @@ struct metrics_recorder {
     struct metrics_slot *slot; /* NULL: counts nothing */
     _Atomic uint64_t *events;  /* this slot's cells of all events */
     uint32_t event_count;
-    /* where the slot's requests are, by key: open addressing, index + 1 */
+    /* where the slot's requests are, by key (0: free): open addressing */
     struct metrics_place {
         uint32_t key;
-        uint32_t place;
+        uint32_t index;
     } places[2 * METRICS_REQUESTS_MAX];
 };
 
 void metrics_recorder_init(struct metrics_recorder *recorder, const struct metrics *metrics,
                            uint32_t slot);
+
+/* The recorder, or one that counts nothing in place of NULL. */
+struct metrics_recorder *metrics_recorder_or_none(struct metrics_recorder *recorder);
 
 static inline void metrics_raise(_Atomic uint64_t *cell, uint64_t n)
 {
@@ -195,20 +203,22 @@ static inline void metrics_add(struct metrics_recorder *recorder, enum metrics_c
         metrics_raise(&recorder->slot->cell[cell], n);
 }
 
-/* One of a slot whose owner is not alive, or one's own: for the master. */
-void metrics_add_to(const struct metrics *metrics, uint32_t slot, enum metrics_cell cell);
+/* Raises a counter of anybody's slot that only the master counts: starts and deaths. */
+void metrics_raise_in(const struct metrics *metrics, uint32_t slot, enum metrics_cell cell);
+
+/* Where that counter is, for who counts without a recorder; NULL: nothing is counted. */
+_Atomic uint64_t *metrics_cell_in(const struct metrics *metrics, uint32_t slot,
+                                  enum metrics_cell cell);
 
 /* A worker's counter of an event (metrics_event_of). */
 static inline void metrics_add_event(struct metrics_recorder *recorder, uint32_t event,
                                      enum metrics_event_cell cell, uint64_t n)
 {
-    if (recorder->slot == NULL)
-        return;
-    assert(event < recorder->event_count);
-    metrics_raise(&recorder->events[event * METRICS_EVENT_CELL_COUNT + cell], n);
+    if (event < recorder->event_count)
+        metrics_raise(&recorder->events[event * METRICS_EVENT_CELL_COUNT + cell], n);
 }
 
-/* The number of an event for metrics_add_event; one that is not known is counted with the first. */
+/* The number of an event for metrics_add_event; of one that is not counted UINT32_MAX. */
 uint32_t metrics_event_of(const struct metrics *metrics, struct text id);
 
 /* A value of a histogram, in the unit of its bounds. */
@@ -226,17 +236,17 @@ struct metrics_orders {
     uint64_t count[METRICS_ORDER_CELL_COUNT];
 };
 
-/* The keeper's counts of an event: any process. */
+/* The keeper's counts of an event, all of one instant: any process. */
 void metrics_orders_read(const struct metrics *metrics, uint32_t event,
                          struct metrics_orders *ret_orders);
 /* Replaces them, all at one instant, so that a keeper that is killed leaves the old ones or the new
- * ones.  The keeper only.  Does nothing for an event that is not counted apart. */
+ * ones.  The keeper only.  Does nothing for an event that is not counted. */
 void metrics_orders_write(const struct metrics *metrics, uint32_t event,
                           const struct metrics_orders *orders);
 
 /* ---- reading: any process, at any time ---- */
 
-/* Moments when the master began: in microseconds since 1970, UTC. */
+/* When the master began, in microseconds since 1970, UTC. */
 int64_t metrics_began_us(const struct metrics *metrics);
 
 enum metrics_owner metrics_owner_of(const struct metrics *metrics, uint32_t slot);
@@ -247,7 +257,8 @@ uint32_t metrics_slot_count(const struct metrics *metrics);
 uint32_t metrics_event_count(const struct metrics *metrics);
 const char *metrics_event_id(const struct metrics *metrics, uint32_t event);
 
-/* Sums over the slots of one owner, or of all (METRICS_NOBODY). */
+/* Sums over the slots of one owner, or of all (METRICS_NOBODY).  Everything here reads nothing, and
+ * is 0, where there is no memory. */
 uint64_t metrics_sum(const struct metrics *metrics, enum metrics_owner owner,
                      enum metrics_cell cell);
 uint64_t metrics_sum_event(const struct metrics *metrics, enum metrics_owner owner, uint32_t event,
@@ -256,9 +267,10 @@ uint64_t metrics_sum_event(const struct metrics *metrics, enum metrics_owner own
 /* Plain numbers of a histogram. */
 struct metrics_values {
     uint64_t sum;
-    uint64_t bucket[METRICS_BOUND_COUNT + 1]; /* not cumulated */
+    uint64_t bucket[METRICS_BOUNDS_MAX + 1]; /* not cumulated */
 };
 
+const struct metrics_bounds *metrics_series_bounds(enum metrics_series series);
 void metrics_sum_series(const struct metrics *metrics, enum metrics_series series,
                         struct metrics_values *ret_values);
 
@@ -266,12 +278,13 @@ void metrics_sum_series(const struct metrics *metrics, enum metrics_series serie
 void metrics_values_add(struct metrics_values *values, const struct metrics_histogram *histogram);
 uint64_t metrics_values_count(const struct metrics_values *values);
 
+typedef void metrics_on_requests(void *context, enum metrics_owner owner,
+                                 struct metrics_request_key key,
+                                 const struct metrics_histogram *duration);
+
 /* Every kind of answer of every slot, one after the other: the same key comes once for each slot
  * that has it. */
-void metrics_each_requests(const struct metrics *metrics,
-                           void (*on_requests)(void *context, enum metrics_owner owner,
-                                               struct metrics_request_key key,
-                                               const struct metrics_histogram *duration),
+void metrics_each_requests(const struct metrics *metrics, metrics_on_requests *on_requests,
                            void *context);
 
 #endif

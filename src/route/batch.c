@@ -165,7 +165,7 @@ static void on_reply(struct sale_call *sale, const struct sale_reply *reply)
         refuse(item, route_failure_of(reply->status), NULL);
         return;
     }
-    sale_count(item->batch->router->slot, sale, reply);
+    sale_count(item->batch->router, reply);
     item->text_len = (uint32_t)(sale_print(item->text, reply, true) - item->text);
     settle(item, reply->replayed ? "replayed" : reply->success ? "sold" : "sold out");
 }

@@ -39,8 +39,20 @@ const struct route_failure *route_failure_of(int status)
 
 void route_count_failure(struct router *router, const struct route_failure *failure)
 {
-    if (problem_kind(failure->code)->status >= 500)
-        scoreboard_add(&router->slot->count.refused, 1);
+    switch (failure->code) {
+#define COUNTED(code)                                                                              \
+    case PROBLEM_##code:                                                                           \
+        metrics_add(router->metrics, METRICS_refused_##code, 1);                                   \
+        break
+        COUNTED(overloaded);
+        COUNTED(vacancy_unavailable);
+        COUNTED(ledger_unavailable);
+        COUNTED(outcome_unknown);
+        COUNTED(internal_error);
+#undef COUNTED
+    default: /* the client's */
+        break;
+    }
 }
 
 void route_failed(struct router *router, struct http_exchange *exchange, int status)

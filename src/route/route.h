@@ -10,6 +10,7 @@
 #include "config/settings.h"
 #include "http/exchange.h"
 #include "http/server.h"
+#include "metrics/exposition.h"
 #include "route/control.h"
 #include "ticketd/role.h"
 #include "ticketd/vacancy_client.h"
@@ -56,18 +57,21 @@ struct router {
     const struct settings *settings;
     enum role role;
     struct vacancy_client *vacancy;
-    const struct control_source *control; /* NULL: the control site answers 503 */
-    struct scoreboard_slot *slot;
+    const struct control_source *control;        /* NULL: the control site answers 503 */
+    const struct metrics_source *metrics_source; /* NULL: there is no /metrics */
+    struct metrics_recorder *metrics;
+    uint32_t event;         /* the one that is sold, as it is counted */
     char cache_control[48]; /* of GET /api/v1/available */
     struct router_path paths[ROUTE_PATHS_MAX];
     uint32_t path_count;
 };
 
 /* Registers the role's routes with the server; call between http_server_init and _start.  `router`
- * stays in place as long as the server; the client and the source (which may be NULL) are borrowed.
- */
+ * stays in place as long as the server; the client and the sources (which may be NULL) are
+ * borrowed. */
 void router_init(struct router *router, struct http_server *server, enum role role,
-                 struct vacancy_client *vacancy, const struct control_source *control);
+                 struct vacancy_client *vacancy, const struct control_source *control,
+                 const struct metrics_source *metrics);
 
 /* stock.c */
 route_handler route_available;
@@ -81,8 +85,16 @@ route_handler route_order;
 /* control.c */
 route_handler route_control_root, route_control_status, route_control_stock, route_control_restock,
     route_control_reload;
+/* metrics.c */
+route_handler route_metrics;
+bool route_metrics_offered(const struct settings *settings);
 /* operations.c */
 route_handler route_root, route_health, route_ready;
+
+/* Answers are counted by the number of their path (metrics.c), the same in every process of one
+ * master: 0 for one that is in no table; and back, "" for no path's. */
+uint32_t route_number_of(const char *path);
+const char *route_of_number(uint32_t number);
 
 /* What is said of a call that failed. */
 struct route_failure {

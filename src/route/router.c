@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "route/route.h"
+#include "ticketd/stock.h"
 
 static bool method_is(const struct http_exchange *exchange, struct text method)
 {
@@ -95,11 +96,13 @@ static void add_table(struct router *router, struct http_site *site, const struc
                                        path);
         else
             http_server_add_path(site, any->path, any->compress, on_request, path);
+        http_server_number_path(site, route_number_of(any->path));
     }
 }
 
 void router_init(struct router *router, struct http_server *server, enum role role,
-                 struct vacancy_client *vacancy, const struct control_source *control)
+                 struct vacancy_client *vacancy, const struct control_source *control,
+                 const struct metrics_source *metrics)
 {
     int64_t ttl = server->settings->cache_ttl_s;
 
@@ -107,7 +110,10 @@ void router_init(struct router *router, struct http_server *server, enum role ro
                               .role = role,
                               .vacancy = vacancy,
                               .control = control,
-                              .slot = server->slot};
+                              .metrics_source = metrics,
+                              .metrics = server->metrics};
+    router->event =
+        metrics == NULL ? 0 : metrics_event_of(metrics->metrics, TEXT(STOCK_DEFAULT_EVENT));
     if (ttl > 0)
         (void)snprintf(router->cache_control, sizeof(router->cache_control),
                        "public, max-age=%" PRId64, ttl);

@@ -29,7 +29,7 @@ static void on_reply(struct sale_call *sale, const struct sale_reply *reply)
         route_failed(call->wait.router, call->wait.exchange, reply->status);
         return;
     }
-    sale_count(call->wait.router->slot, sale, reply);
+    sale_count(call->wait.router, reply);
     end = sale_print(call->body, reply, false);
     http_reply(call->wait.exchange,
                &(struct http_reply){

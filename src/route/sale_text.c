@@ -2,17 +2,13 @@
 
 #include <assert.h>
 
-void sale_count(struct scoreboard_slot *slot, const struct sale_call *sale,
-                const struct sale_reply *reply)
+void sale_count(const struct router *router, const struct sale_reply *reply)
 {
-    if (reply->replayed) {
-        scoreboard_add(&slot->count.replays, 1);
-    } else if (reply->success) {
-        scoreboard_add(&slot->count.sales, 1);
-        scoreboard_add(&slot->count.tickets_sold, sale->quantity);
-    } else {
-        scoreboard_add(&slot->count.sold_out, 1);
-    }
+    enum metrics_event_cell cell = reply->replayed  ? METRICS_EVENT_replays
+                                   : reply->success ? METRICS_EVENT_sales
+                                                    : METRICS_EVENT_sold_outs;
+
+    metrics_add_event(router->metrics, router->event, cell, 1);
 }
 
 char *sale_print(char *at, const struct sale_reply *reply, bool tells_replay)

@@ -3,7 +3,7 @@
 #ifndef TICKETD_ROUTE_SALE_TEXT_H
 #define TICKETD_ROUTE_SALE_TEXT_H
 
-#include "scoreboard/scoreboard.h"
+#include "route/route.h"
 #include "service/sale.h"
 #include "util/append.h"
 
@@ -18,7 +18,6 @@
 char *sale_print(char *at, const struct sale_reply *reply, bool tells_replay);
 
 /* Counts a sale that was judged. */
-void sale_count(struct scoreboard_slot *slot, const struct sale_call *sale,
-                const struct sale_reply *reply);
+void sale_count(const struct router *router, const struct sale_reply *reply);
 
 #endif

@@ -15,6 +15,7 @@ const struct route route_table[] = {
     {"GET",  "/api/v1/ready",         ROLE_ALL, route_ready,         false, NULL,                 NULL, "Says whether the service can sell now."},
     {"GET",  "/health",               ROLE_ALL, route_health,        false, NULL,                 NULL, "Says that the process lives."},
     {"GET",  "/ready",                ROLE_ALL, route_ready,         false, NULL,                 NULL, "Says whether the service can sell now."},
+    {"GET",  "/metrics",              ROLE_ALL, route_metrics,       true,  NULL,                 route_metrics_offered, "What is counted, for Prometheus."},
     {"GET",  "/",                     ROLE_ALL, route_root,          true,  NULL,                 NULL, "Service name, version, mode, and these lists."},
     {NULL,   NULL,                    0,        NULL,                false, NULL,                 NULL, NULL},
 };
@@ -24,6 +25,7 @@ const struct route route_control_table[] = {
     {"GET",  "/control/v1/stock",  VACANCY,  route_control_stock,   false, NULL, NULL, "Every event, and what is durable of it."},
     {"POST", "/control/v1/stock",  VACANCY,  route_control_restock, false, NULL, NULL, "Adds tickets to an event."},
     {"POST", "/control/v1/reload", ROLE_ALL, route_control_reload,  false, NULL, NULL, "Has the master reload."},
+    {"GET",  "/metrics",           ROLE_ALL, route_metrics,         true,  NULL, NULL, "What is counted, for Prometheus."},
     {"GET",  "/",                  ROLE_ALL, route_control_root,    false, NULL, NULL, "This list."},
     {NULL,   NULL,                 0,        NULL,                  false, NULL, NULL, NULL},
 };

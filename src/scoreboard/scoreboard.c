@@ -40,14 +40,22 @@ void scoreboard_destroy(struct scoreboard *board)
     *board = (struct scoreboard){.slots = NULL};
 }
 
+/* Of a slot whose owner is gone. */
+static void clear_gauges(struct scoreboard_slot *slot)
+{
+    scoreboard_show(&slot->connections, 0);
+#define X(name) scoreboard_show(&slot->name, 0);
+    SCOREBOARD_GAUGES(X)
+#undef X
+}
+
 int scoreboard_claim(struct scoreboard *board, uint32_t pool, uint32_t *ret_slot)
 {
     for (uint32_t i = 0; i < board->slot_count; ++i) {
         struct scoreboard_slot *slot = &board->slots[i];
         if (scoreboard_state(slot) != SCOREBOARD_FREE)
             continue;
-        /* The counters stay: what a dead worker counted is still part of the sum. */
-        atomic_store_explicit(&slot->connections, 0, memory_order_relaxed);
+        clear_gauges(slot);
         atomic_store_explicit(&slot->accept_paused, 0, memory_order_relaxed);
         atomic_store_explicit(&slot->heartbeat, 0, memory_order_relaxed);
         atomic_store_explicit(&slot->pool, pool, memory_order_relaxed);
@@ -61,14 +69,14 @@ int scoreboard_claim(struct scoreboard *board, uint32_t pool, uint32_t *ret_slot
 void scoreboard_leave(struct scoreboard *board, uint32_t slot)
 {
     assert(slot < board->slot_count);
-    atomic_store_explicit(&board->slots[slot].connections, 0, memory_order_relaxed);
+    clear_gauges(&board->slots[slot]);
     scoreboard_set_state(&board->slots[slot], SCOREBOARD_DRAINING);
 }
 
 void scoreboard_release(struct scoreboard *board, uint32_t slot)
 {
     assert(slot < board->slot_count);
-    atomic_store_explicit(&board->slots[slot].connections, 0, memory_order_relaxed);
+    clear_gauges(&board->slots[slot]);
     scoreboard_set_state(&board->slots[slot], SCOREBOARD_FREE);
 }
 

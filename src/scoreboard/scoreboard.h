@@ -18,6 +18,7 @@
 #include <assert.h>
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define SCOREBOARD_CACHE_LINE 64
@@ -29,16 +30,17 @@ enum scoreboard_state {
     SCOREBOARD_DRAINING,
 };
 
-/* What a worker counts, in table order; the names are those of the metrics to come. */
-#define SCOREBOARD_COUNTERS(X)                                                                     \
-    X(requests)     /* requests whose head was read */                                             \
-    X(sales)        /* sales that succeeded */                                                     \
-    X(replays)      /* sales answered once more, since their key had sold before */                \
-    X(tickets_sold) /* tickets in those sales */                                                   \
-    X(sold_out)     /* sales answered with too little stock */                                     \
-    X(refused)      /* requests answered because the stock could not */                            \
-    X(accepted)     /* connections accepted */                                                     \
-    X(log_dropped)  /* log lines dropped because the log was blocked */
+/* What a worker has now beside its connections; src/metrics tells of it.  What it has counted is
+ * kept in the slots of metrics/metrics.h, where it outlives the worker. */
+#define SCOREBOARD_GAUGES(X)                                                                       \
+    X(parked)           /* sales and other calls that wait for the stock */                        \
+    X(streams)          /* event streams that are open */                                          \
+    X(client_busy)      /* connections to the vacancy pool with a request, or about to have one */ \
+    X(client_idle)      /* … without one */                                                      \
+    X(client_queue)     /* calls that wait for such a connection */                                \
+    X(client_closed)    /* addresses of the vacancy pool, by the state of their breaker */         \
+    X(client_half_open) /* … */                                                                  \
+    X(client_open)
 
 struct scoreboard_slot {
     /* Read by every worker of the pool when it accepts; written on accept, close and state. */
@@ -48,12 +50,10 @@ struct scoreboard_slot {
     _Atomic uint32_t accept_paused; /* 1: it waits for its bell before it accepts again */
     _Atomic uint64_t heartbeat;     /* counts up while the child's loop turns; master watches */
 
-    /* Written on every request by the child alone; a line of its own keeps the neighbours calm. */
-    alignas(SCOREBOARD_CACHE_LINE) struct {
-#define X(name) _Atomic uint64_t name;
-        SCOREBOARD_COUNTERS(X)
+    /* Written by the child alone; a line of its own keeps the neighbours calm. */
+#define X(name) _Atomic uint32_t name;
+    alignas(SCOREBOARD_CACHE_LINE) SCOREBOARD_GAUGES(X)
 #undef X
-    } count;
 };
 
 static_assert(sizeof(struct scoreboard_slot) % SCOREBOARD_CACHE_LINE == 0, "no shared lines");
@@ -115,12 +115,19 @@ void scoreboard_release(struct scoreboard *board, uint32_t slot);
 /* Looks at every slot of a pool.  Any process; cost is one cache line a slot. */
 struct scoreboard_load scoreboard_pool_load(const struct scoreboard *board, uint32_t pool);
 
-/* Adds to a counter of one's own slot: a plain load and store, since only the owner writes. */
+/* Adds to a counter of one's own: a plain load and store, since only the owner writes. */
 static inline void scoreboard_add(_Atomic uint64_t *counter, uint64_t n)
 {
     /* relaxed: readers want a recent value, no other memory hangs on it */
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
                           memory_order_relaxed);
+}
+
+/* Says how much of it there is now, in one's own slot. */
+static inline void scoreboard_show(_Atomic uint32_t *gauge, size_t now)
+{
+    /* relaxed, as above */
+    atomic_store_explicit(gauge, (uint32_t)now, memory_order_relaxed);
 }
 
 static inline enum scoreboard_state scoreboard_state(const struct scoreboard_slot *slot)

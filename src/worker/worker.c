@@ -17,6 +17,7 @@
 #include "util/json.h"
 #include "util/log.h"
 #include "worker/control_source.h"
+#include "worker/metrics_source.h"
 
 /* How long before SHUTDOWN_TIMEOUT a worker gives up on what is still open: the master ends those
  * that are left at the time-out itself. */
@@ -36,6 +37,9 @@ struct worker {
     struct http_server server;
     struct router router;
     struct control_source control;
+    struct metrics_source metrics_source;
+    struct metrics_recorder metrics;
+    uint64_t shown_ms; /* the sweep after which it last was said what there is */
     h2o_socket_t *signals;
 };
 
@@ -155,7 +159,7 @@ static int open_vacancy(struct worker *worker)
     assert((heritage->stock.segment != NULL) == role_owns_stock(heritage->role));
     if (role_owns_stock(heritage->role))
         return open_local(worker);
-    worker->remote = vacancy_remote_new(heritage->settings);
+    worker->remote = vacancy_remote_new(heritage->settings, &worker->metrics);
     if (worker->remote == NULL)
         return -ENOMEM;
     worker->vacancy = vacancy_remote_client(worker->remote);
@@ -178,6 +182,7 @@ static int set_up(struct worker *worker, const struct heritage *heritage)
         .settings = heritage->settings,
         .scoreboard = (struct scoreboard *)&heritage->scoreboard,
         .slot = heritage->slot,
+        .metrics = &worker->metrics,
         .pool = (uint32_t)heritage->role,
         .bells = heritage->bells,
         .on_bell = role_owns_stock(heritage->role) ? on_bell : NULL,
@@ -191,17 +196,30 @@ static int set_up(struct worker *worker, const struct heritage *heritage)
     worker->heritage = heritage;
     worker->slot = &heritage->scoreboard.slots[heritage->slot];
     worker->deadline_ms = UINT64_MAX;
-    log_count_drops_in(&worker->slot->count.log_dropped);
+    log_count_drops_in(metrics_cell_in(&heritage->metrics, heritage->slot, METRICS_log_dropped));
+    metrics_recorder_init(&worker->metrics, &heritage->metrics, heritage->slot);
     if ((result = json_init()) < 0 || (result = open_vacancy(worker)) < 0 ||
         (result = http_server_init(&worker->server, &options)) < 0)
         return result;
     control_source_init(&worker->control, heritage);
-    router_init(&worker->router, &worker->server, heritage->role, worker->vacancy,
-                &worker->control);
+    metrics_source_init(&worker->metrics_source, heritage);
+    router_init(&worker->router, &worker->server, heritage->role, worker->vacancy, &worker->control,
+                &worker->metrics_source);
     if ((result = http_server_start(&worker->server, &options)) < 0 ||
         (result = start_vacancy(worker)) < 0)
         return result;
     return open_signals(worker);
+}
+
+/* Says how much there is now: what is cheap to say in every turn, the rest after every sweep. */
+static void show(struct worker *worker)
+{
+    if (worker->remote == NULL) {
+        scoreboard_show(&worker->slot->parked, worker->local.parked.used);
+    } else if (worker->shown_ms != worker->server.now_ms) {
+        worker->shown_ms = worker->server.now_ms;
+        vacancy_remote_show(worker->remote, worker->slot);
+    }
 }
 
 /* Waits for what comes, and serves it.  With a stock everything is delivered inside libh2o's
@@ -213,6 +231,7 @@ static void turn(struct worker *worker)
     h2o_loop_t *loop = worker->server.context.loop;
 
     scoreboard_add(&worker->slot->heartbeat, 1);
+    show(worker);
     /* -1, here and below, is EINTR (a debugger, SIGCONT): the loop goes on */
     if (worker->remote != NULL) {
         (void)h2o_evloop_run(loop, INT32_MAX);
