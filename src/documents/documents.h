@@ -16,6 +16,11 @@ void manual_ticketctl_commands(FILE *out);
 void manual_ticketctl_options(FILE *out);
 void manual_ticketctl_exits(FILE *out);
 
+void manual_metrics(FILE *out);
+
+/* Each metric as a line of its name, type and labels, with blanks between; for tests. */
+void metrics_list(FILE *out);
+
 /* The exit statuses of ticketd as a Markdown table. */
 void readme_exits(FILE *out);
 

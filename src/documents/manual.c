@@ -5,6 +5,7 @@
 #include "config/command_line.h"
 #include "ctl/command_line.h"
 #include "documents/documents.h"
+#include "metrics/metrics.h"
 #include "util/wrap.h"
 
 static const struct exit_row ticketd_exits[] = {
@@ -119,5 +120,39 @@ void manual_ticketctl_options(FILE *out)
         option_row_print_mdoc(out, &rows[i]);
         if (!ctl_line_is_common(i))
             print_takers(out, i);
+    }
+}
+
+static const char *type_of(const struct metric *metric)
+{
+    static const char *const names[] = {
+        [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
+
+    return names[metric->type];
+}
+
+void manual_metrics(FILE *out)
+{
+    for (int id = 0; id < METRIC_COUNT; id++) {
+        const struct metric *metric = metric_of((enum metric_id)id);
+
+        (void)fprintf(out, ".It Li %s Pq %s", metric->name, type_of(metric));
+        for (const char *label = metric->labels; *label != '\0';) {
+            size_t len = strcspn(label, ",");
+
+            (void)fprintf(out, "%s%.*s", label == metric->labels ? " by " : " , ", (int)len, label);
+            label += len + (label[len] == ',');
+        }
+        (void)fputc('\n', out);
+        wrap_print_roff(out, metric->help);
+    }
+}
+
+void metrics_list(FILE *out)
+{
+    for (int id = 0; id < METRIC_COUNT; id++) {
+        const struct metric *metric = metric_of((enum metric_id)id);
+
+        (void)fprintf(out, "%s %s %s\n", metric->name, type_of(metric), metric->labels);
     }
 }
