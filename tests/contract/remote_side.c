@@ -98,7 +98,7 @@ static void serve(struct fixture *fixture)
                                          }) == 0);
     must(scoreboard_create(&side.scoreboard, 1) == 0);
     must(http_server_init(&side.server, &options) == 0);
-    router_init(&side.router, &side.server, ROLE_VACANCY, &side.local.client, NULL);
+    router_init(&side.router, &side.server, ROLE_VACANCY, &side.local.client, NULL, NULL);
     must(http_server_start(&side.server, &options) == 0);
     scoreboard_set_state(&side.scoreboard.slots[0], SCOREBOARD_SERVING);
     turn_for_ever(fixture, &side);
@@ -159,7 +159,7 @@ static void make(struct fixture *fixture, const struct ledger_ops *ops, bool dur
     must(own->server != -1);
     if (own->server == 0)
         serve(fixture);
-    own->remote = vacancy_remote_new(&own->settings);
+    own->remote = vacancy_remote_new(&own->settings, NULL);
     must(own->remote != NULL && vacancy_remote_start(own->remote, context) == 0);
     fixture->client = vacancy_remote_client(own->remote);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "scoreboard/scoreboard.h"
 #include "ticketd/error.h"
 
 struct scripted_upstream scripted;
@@ -26,6 +27,12 @@ struct upstream *upstream_new(const struct upstream_options *options)
 void upstream_free(struct upstream *upstream)
 {
     (void)upstream;
+}
+
+void upstream_show(const struct upstream *upstream, struct scoreboard_slot *slot)
+{
+    (void)upstream;
+    scoreboard_show(&slot->client_busy, scripted.under_way);
 }
 
 int upstream_judge(struct upstream *upstream)

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "client/vacancy_remote_internal.h"
+#include "scoreboard/scoreboard.h"
 #include "scripted_upstream.h"
 #include "ticketd/error.h"
 #include "ticketd/stock.h"
@@ -53,6 +54,8 @@ static struct settings settings;
 static struct vacancy_remote *remote;
 static struct vacancy_client *client;
 static struct probe probes[64];
+static struct metrics metrics;
+static struct metrics_recorder recorder;
 
 static int set_up_group(void **state)
 {
@@ -64,6 +67,10 @@ static int set_up_group(void **state)
     h2o_config_register_host(&config, h2o_iovec_init(H2O_STRLIT("default")), 80);
     h2o_context_init(&context, h2o_evloop_create(), &config);
     log_init(&(struct log_options){.level = LOG_LEVEL_CRITICAL});
+    if (metrics_create(&metrics, 1, 1) < 0)
+        return -1;
+    metrics_own(&metrics, 0, 1, METRICS_TICKET);
+    metrics_recorder_init(&recorder, &metrics, 0);
     return json_init() == 0 && settings_load(&settings, &input, error) == 0 ? 0 : -1;
 }
 
@@ -90,7 +97,7 @@ static int tear_down(void **state)
 /* With the settings as the case has changed them. */
 static void start(void)
 {
-    remote = vacancy_remote_new(&settings);
+    remote = vacancy_remote_new(&settings, &recorder);
     assert_non_null(remote);
     assert_int_equal(vacancy_remote_start(remote, &context), 0);
     client = vacancy_remote_client(remote);
@@ -1369,6 +1376,64 @@ static void test_deadlines(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* ---- what is counted ---- */
+
+static uint64_t counted(enum metrics_cell cell)
+{
+    return metrics_sum(&metrics, METRICS_TICKET, cell);
+}
+
+/* Each call is counted once, as it ended, however often it was sent; each batch with its size. */
+static void test_counts(void **state)
+{
+    uint64_t done = counted(METRICS_client_done), sold_out = counted(METRICS_client_sold_out);
+    uint64_t busy = counted(METRICS_client_busy), retries = counted(METRICS_client_retries);
+    struct metrics_values before, after;
+
+    (void)state;
+    settings.http_queue_max = 2;
+    metrics_sum_series(&metrics, METRICS_SERIES_client_batch, &before);
+    start();
+    for (size_t i = 0; i < 3; ++i)
+        reserve(i, 1, NULL);
+    expect(&probes[2], TICKETD_BUSY);
+    turn();
+    scripted_end(0, UPSTREAM_NOT_SENT);
+    await_exchanges(2);
+    scripted_reply(1, 200, RESULTS(SOLD "," NONE_LEFT));
+    await_completed(&probes[1]);
+    assert_int_equal(counted(METRICS_client_done), done + 1);
+    assert_int_equal(counted(METRICS_client_sold_out), sold_out + 1);
+    assert_int_equal(counted(METRICS_client_busy), busy + 1);
+    assert_int_equal(counted(METRICS_client_retries), retries + 2);
+    metrics_sum_series(&metrics, METRICS_SERIES_client_batch, &after);
+    assert_int_equal(metrics_values_count(&after), metrics_values_count(&before) + 2);
+    assert_int_equal(after.sum, before.sum + 4);
+}
+
+/* What waits, and what is connected, is shown as it is; a probe of health is no call. */
+static void test_shows(void **state)
+{
+    uint64_t done = counted(METRICS_client_done);
+    struct scoreboard_slot slot = {.state = 0};
+
+    (void)state;
+    settings.http_max_connections = 1;
+    start();
+    reserve(0, 1, NULL);
+    vacancy_remote_show(remote, &slot);
+    assert_int_equal(atomic_load(&slot.client_queue), 1);
+    turn();
+    reserve(1, 1, NULL);
+    vacancy_health(client, &probes[2].call, &(struct vacancy_request){.quantity = 0}, on_complete);
+    turn();
+    vacancy_remote_show(remote, &slot);
+    assert_int_equal(atomic_load(&slot.client_busy), 1);
+    assert_int_equal(atomic_load(&slot.client_queue), 2);
+    assert_int_equal(atomic_load(&slot.parked), 4);
+    assert_int_equal(counted(METRICS_client_done), done);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1418,6 +1483,8 @@ int main(void)
         CASE(test_probe_breakers_open),
         CASE(test_probe_left),
         CASE(test_deadlines),
+        CASE(test_counts),
+        CASE(test_shows),
     };
 
     return cmocka_run_group_tests(tests, set_up_group, NULL);

@@ -95,7 +95,7 @@ static void on_complete(struct vacancy_call *call, const struct vacancy_result *
 
 static void start(void)
 {
-    remote = vacancy_remote_new(&settings);
+    remote = vacancy_remote_new(&settings, NULL);
     assert_non_null(remote);
     assert_int_equal(vacancy_remote_start(remote, &context), 0);
 }

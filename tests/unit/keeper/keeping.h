@@ -19,6 +19,7 @@ struct keeping {
     const struct ledger_ops *ops; /* may be replaced by a wrapper before keeping_open */
     int hold;
     struct keeper *keeper;
+    const struct metrics *metrics; /* may be set before keeping_open */
     bool is_open;
 };
 
@@ -55,6 +56,7 @@ static inline int keeping_try_open(struct keeping *keeping)
         .hold_fd = keeping->hold,
         .ttl_s = 3600,
         .reader_bell = -1,
+        .metrics = keeping->metrics,
     };
     char error[512] = "";
     int result = keeper_open(keeping->keeper, &options, error, sizeof(error));

@@ -15,6 +15,7 @@
 #define OTHER      STOCK_PLACE_OF(1)
 
 static struct stock stock;
+static struct metrics metrics;
 static struct keeping keeping;
 static uint32_t event, second;
 /* The store, and what a test makes of it: so many appends fail, or die after the transaction. */
@@ -60,7 +61,13 @@ static int set_up(void **state)
     append_dies = false;
     wrapped = ledger_sqlite_ops;
     wrapped.append = wrapped_append;
+    if (metrics_create(&metrics, 2, 2) < 0)
+        return -1;
+    metrics_own(&metrics, METRICS_SLOT_KEEPER(&metrics), 1, METRICS_KEEPER);
+    metrics_add_event_id(&metrics, "first", 1);
+    metrics_add_event_id(&metrics, "second", 1);
     keeping_make(&keeping, &stock, &wrapped);
+    keeping.metrics = &metrics;
     keeping_open(&keeping);
     return 0;
 }
@@ -69,6 +76,7 @@ static int tear_down(void **state)
 {
     (void)state;
     keeping_end(&keeping);
+    metrics_destroy(&metrics);
     stock_destroy(&stock);
     return 0;
 }
@@ -800,6 +808,89 @@ static void test_batch_keys(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* ---- what is counted ---- */
+
+static uint64_t counted(uint32_t of, enum metrics_order_cell cell)
+{
+    struct metrics_orders orders;
+
+    metrics_orders_read(&metrics, of, &orders);
+    return orders.count[cell];
+}
+
+/* Every entry is counted as what it became, and with its event. */
+static void test_counts(void **state)
+{
+    uint64_t withdrawn;
+
+    (void)state;
+    sell(2, 1);
+    sell(3, 0);
+    sell(2, 1);
+    withdrawn = sell(4, 0);
+    assert_int_equal(stock_withdraw(&stock, event, withdrawn), TICKETD_DONE);
+    sell_of(second, WORKER, 7, 0);
+    work();
+    assert_int_equal(keeper_link_ask_restock(&stock, WORKER, second, 11, 5, 77), TICKETD_DONE);
+    work();
+    assert_int_equal(counted(event, METRICS_ORDER_orders), 2);
+    assert_int_equal(counted(event, METRICS_ORDER_tickets_sold), 5);
+    assert_int_equal(counted(event, METRICS_ORDER_duplicates), 1);
+    assert_int_equal(counted(event, METRICS_ORDER_voids), 1);
+    assert_int_equal(counted(event, METRICS_ORDER_returns), 1);
+    assert_int_equal(counted(event, METRICS_ORDER_restocks), 0);
+    assert_int_equal(counted(second, METRICS_ORDER_orders), 1);
+    assert_int_equal(counted(second, METRICS_ORDER_tickets_sold), 7);
+    assert_int_equal(counted(second, METRICS_ORDER_restocks), 1);
+}
+
+/* A keeper that dies between the ledger and its counts leaves them to its successor, and one that
+ * dies after them leaves nothing to count again. */
+static void test_counts_over_deaths(void **state)
+{
+    (void)state;
+    sell(1, 0);
+    die_after_append();
+    assert_int_equal(counted(event, METRICS_ORDER_orders), 0);
+    replace();
+    assert_int_equal(counted(event, METRICS_ORDER_orders), 1);
+    sell(1, 0);
+    work();
+    replace();
+    replace();
+    assert_int_equal(counted(event, METRICS_ORDER_orders), 2);
+    assert_int_equal(counted(event, METRICS_ORDER_tickets_sold), 2);
+    sell(1, 0);
+    die_after_append();
+    /* as if it had counted, and not published */
+    metrics_orders_write(
+        &metrics, event,
+        &(struct metrics_orders){.sequence = 4, .count = {[METRICS_ORDER_orders] = 3}});
+    replace();
+    assert_int_equal(counted(event, METRICS_ORDER_orders), 3);
+}
+
+/* A batch is counted once, when it is written, with its size; each attempt that fails, as that. */
+static void test_counts_batches(void **state)
+{
+    struct metrics_values batches, commits;
+
+    (void)state;
+    sell(1, 0);
+    sell(1, 0);
+    append_fails = 2;
+    assert_int_equal(turn(), KEEPER_TURN_FAULT);
+    assert_int_equal(turn(), KEEPER_TURN_FAULT);
+    work();
+    metrics_sum_series(&metrics, METRICS_SERIES_keeper_batch, &batches);
+    metrics_sum_series(&metrics, METRICS_SERIES_ledger_commit, &commits);
+    assert_int_equal(metrics_values_count(&batches), 1);
+    assert_int_equal(batches.sum, 2);
+    assert_int_equal(metrics_values_count(&commits), 1);
+    assert_true(commits.sum > 0);
+    assert_int_equal(metrics_sum(&metrics, METRICS_KEEPER, METRICS_ledger_failures), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -829,6 +920,9 @@ int main(void)
         CASE(test_clock_steps),
         CASE(test_forgets_keys),
         CASE(test_wakes),
+        CASE(test_counts),
+        CASE(test_counts_over_deaths),
+        CASE(test_counts_batches),
         cmocka_unit_test(test_batch_keys),
     };
 

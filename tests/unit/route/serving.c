@@ -50,6 +50,7 @@ void serving_start(const struct control_source *source)
     struct http_server_options options = {
         .settings = &serving.settings,
         .scoreboard = &serving.scoreboard,
+        .metrics = &serving.recorder,
         .bells = &bell,
         .listeners = &listener,
         .listener_count = 1,
@@ -59,14 +60,71 @@ void serving_start(const struct control_source *source)
     assert_int_equal(json_init(), 0);
     assert_int_equal(settings_load(&serving.settings, &input, error), 0);
     assert_int_equal(scoreboard_create(&serving.scoreboard, 1), 0);
+    assert_int_equal(metrics_create(&serving.metrics, 1, 1), 0);
+    metrics_own(&serving.metrics, 0, 1, METRICS_MONOLITH);
+    metrics_add_event_id(&serving.metrics, "default", 1);
+    metrics_recorder_init(&serving.recorder, &serving.metrics, 0);
+    serving.source = (struct metrics_source){
+        .metrics = &serving.metrics, .scoreboard = &serving.scoreboard, .route = route_of_number};
     bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     listener = listen_at(0);
     options.control_listener = listen_at(1);
     scripted_init(&serving.client);
     assert_int_equal(http_server_init(&serving.server, &options), 0);
-    router_init(&serving.router, &serving.server, ROLE_MONOLITH, &serving.client.client, source);
+    router_init(&serving.router, &serving.server, ROLE_MONOLITH, &serving.client.client, source,
+                &serving.source);
     assert_int_equal(http_server_start(&serving.server, &options), 0);
     scoreboard_set_state(&serving.scoreboard.slots[0], SCOREBOARD_SERVING);
+}
+
+uint64_t serving_counted(enum metrics_event_cell cell)
+{
+    return metrics_sum_event(&serving.metrics, METRICS_MONOLITH, 0, cell);
+}
+
+uint64_t serving_refused(void)
+{
+    static const enum metrics_cell cells[] = {
+        METRICS_refused_overloaded,         METRICS_refused_vacancy_unavailable,
+        METRICS_refused_ledger_unavailable, METRICS_refused_outcome_unknown,
+        METRICS_refused_internal_error,
+    };
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); ++i)
+        sum += metrics_sum(&serving.metrics, METRICS_MONOLITH, cells[i]);
+    return sum;
+}
+
+struct wanted {
+    struct metrics_request_key key;
+    uint64_t count;
+};
+
+static void on_requests(void *context, enum metrics_owner owner, struct metrics_request_key key,
+                        const struct metrics_histogram *duration)
+{
+    struct wanted *wanted = context;
+    struct metrics_values values = {.sum = 0};
+
+    assert_int_equal(owner, METRICS_MONOLITH);
+    if (key.route != wanted->key.route || key.method != wanted->key.method ||
+        key.status != wanted->key.status)
+        return;
+    metrics_values_add(&values, duration);
+    wanted->count += metrics_values_count(&values);
+}
+
+uint64_t serving_answers(enum metrics_method method, const char *path, unsigned status)
+{
+    struct wanted wanted = {.key = {.method = (uint8_t)method, .status = (uint16_t)status}};
+
+    if (path != NULL) {
+        wanted.key.route = (uint16_t)route_number_of(path);
+        assert_int_not_equal(wanted.key.route, 0);
+    }
+    metrics_each_requests(&serving.metrics, on_requests, &wanted);
+    return wanted.count;
 }
 
 int serving_connect(bool control)

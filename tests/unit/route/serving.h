@@ -14,6 +14,9 @@ struct serving {
     struct settings settings;
     struct scoreboard scoreboard;
     struct http_server server;
+    struct metrics metrics;
+    struct metrics_recorder recorder;
+    struct metrics_source source;
     struct router router;
     struct scripted_client client;
 };
@@ -22,6 +25,12 @@ extern struct serving serving;
 
 /* Both sites, for a monolith; `source` may be NULL. */
 void serving_start(const struct control_source *source);
+
+/* What the worker has counted: of sales; of refusals, whatever their code; of answers of that
+ * method and status, by that path or, for NULL, by none. */
+uint64_t serving_counted(enum metrics_event_cell cell);
+uint64_t serving_refused(void);
+uint64_t serving_answers(enum metrics_method method, const char *path, unsigned status);
 
 /* A connection of the public's, or of the control site's. */
 int serving_connect(bool control);

@@ -44,11 +44,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static uint64_t counted(_Atomic uint64_t *counter)
-{
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
 static struct answer ask(const char *body)
 {
     return serving_ask(false, "POST", BATCH, "", body);
@@ -66,25 +61,24 @@ static void expect_answer(const struct answer *answer, const char *body)
 /* Each request gets the answer that it would have had alone, in its own place. */
 static void test_sales(void **state)
 {
-    struct scoreboard_slot *slot = serving.server.slot;
-    uint64_t sales = counted(&slot->count.sales), tickets = counted(&slot->count.tickets_sold);
-    uint64_t requests = counted(&slot->count.requests);
+    uint64_t sales = serving_counted(METRICS_EVENT_sales);
+    uint64_t requests = serving_answers(METRICS_METHOD_POST, "/api/v1/reserve/batch", 200);
     struct answer answer = ask("{\"requests\":[{\"qty\":2},{\"qty\":31}]}");
 
     (void)state;
     expect_answer(&answer, "{\"results\":[" SOLD("2") "," SOLD("31") "]}");
     assert_int_equal(serving.client.asked, 2);
-    assert_int_equal(counted(&slot->count.sales), sales + 2);
-    assert_int_equal(counted(&slot->count.tickets_sold), tickets + 33);
-    assert_int_equal(counted(&slot->count.requests), requests + 1);
+    assert_int_equal(serving_counted(METRICS_EVENT_sales), sales + 2);
+    assert_int_equal(serving_answers(METRICS_METHOD_POST, "/api/v1/reserve/batch", 200),
+                     requests + 1);
 }
 
 /* A replay says so in its result, since it has no headers; sold out has its three fields. */
 static void test_replay_and_sold_out(void **state)
 {
-    struct scoreboard_slot *slot = serving.server.slot;
-    uint64_t replays = counted(&slot->count.replays), sold_out = counted(&slot->count.sold_out);
-    uint64_t sales = counted(&slot->count.sales);
+    uint64_t replays = serving_counted(METRICS_EVENT_replays);
+    uint64_t sold_outs = serving_counted(METRICS_EVENT_sold_outs);
+    uint64_t sales = serving_counted(METRICS_EVENT_sales);
     struct answer answer;
 
     (void)state;
@@ -99,9 +93,9 @@ static void test_replay_and_sold_out(void **state)
     answer = ask("{\"requests\":[{\"qty\":2}]}");
     expect_answer(&answer, "{\"results\":[{\"success\":false,\"remaining\":1,\"message\":"
                            "\"Insufficient inventory\"}]}");
-    assert_int_equal(counted(&slot->count.replays), replays + 1);
-    assert_int_equal(counted(&slot->count.sold_out), sold_out + 1);
-    assert_int_equal(counted(&slot->count.sales), sales);
+    assert_int_equal(serving_counted(METRICS_EVENT_replays), replays + 1);
+    assert_int_equal(serving_counted(METRICS_EVENT_sold_outs), sold_outs + 1);
+    assert_int_equal(serving_counted(METRICS_EVENT_sales), sales);
 }
 
 /* A quantity or a key that is none is refused in its place, with a pointer to it, and the others
@@ -150,12 +144,11 @@ static void test_failures(void **state)
         {TICKETD_KEY_IN_FLIGHT, "idempotency_key_in_flight"},
         {-EIO, "internal_error"},
     };
-    _Atomic uint64_t *refused = &serving.server.slot->count.refused;
 
     (void)state;
     for (size_t i = 0; i < COUNT(failings); ++i) {
         struct reserve_batch_result results[2];
-        uint64_t before = counted(refused);
+        uint64_t before = serving_refused();
         const char *error;
         struct answer answer;
         bool server_failed =
@@ -171,7 +164,7 @@ static void test_failures(void **state)
             0);
         assert_int_equal(results[0].status, failings[i].status);
         assert_int_equal(results[1].status, failings[i].status);
-        assert_int_equal(counted(refused) - before, server_failed ? 2 : 0);
+        assert_int_equal(serving_refused() - before, server_failed ? 2 : 0);
     }
 }
 

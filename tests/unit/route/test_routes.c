@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "serving.h"
 #include "ticketd/error.h"
@@ -35,11 +36,6 @@ static int set_up(void **state)
     (void)state;
     scripted_init(&serving.client);
     return 0;
-}
-
-static uint64_t counted(_Atomic uint64_t *counter)
-{
-    return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
 /* ------------------------------------------------------------------ keys */
@@ -98,9 +94,8 @@ static void test_key_is_refused(void **state)
  */
 static void test_replay(void **state)
 {
-    struct scoreboard_slot *slot = serving.server.slot;
-    uint64_t sales = counted(&slot->count.sales), replays = counted(&slot->count.replays);
-    uint64_t tickets = counted(&slot->count.tickets_sold);
+    uint64_t sales = serving_counted(METRICS_EVENT_sales);
+    uint64_t replays = serving_counted(METRICS_EVENT_replays);
     struct answer answer;
 
     (void)state;
@@ -109,18 +104,16 @@ static void test_replay(void **state)
     assert_string_equal(answer.body, "{\"success\":true,\"remaining\":7,\"message\":"
                                      "\"Reserved 2 tickets\",\"order_id\":\"" ORDER_ID "\"}");
     assert_null(answer_header(&answer, "Idempotent-Replayed"));
-    assert_int_equal(counted(&slot->count.sales), sales + 1);
-    assert_int_equal(counted(&slot->count.tickets_sold), tickets + 2);
-    assert_int_equal(counted(&slot->count.replays), replays);
+    assert_int_equal(serving_counted(METRICS_EVENT_sales), sales + 1);
+    assert_int_equal(serving_counted(METRICS_EVENT_replays), replays);
 
     serving.client.answer.replayed = true;
     answer = serving_ask(false, "POST", PURCHASE, "Idempotency-Key: k\r\n", "{\"qty\":2}");
     assert_string_equal(answer.body, "{\"success\":true,\"remaining\":7,\"message\":"
                                      "\"Purchase successful!\",\"order_id\":\"" ORDER_ID "\"}");
     assert_string_equal(answer_header(&answer, "Idempotent-Replayed"), "true");
-    assert_int_equal(counted(&slot->count.sales), sales + 1);
-    assert_int_equal(counted(&slot->count.tickets_sold), tickets + 2);
-    assert_int_equal(counted(&slot->count.replays), replays + 1);
+    assert_int_equal(serving_counted(METRICS_EVENT_sales), sales + 1);
+    assert_int_equal(serving_counted(METRICS_EVENT_replays), replays + 1);
 }
 
 /* The longest answer of a sale is whole. */
@@ -177,17 +170,16 @@ static void test_failures(void **state)
         {TICKETD_KEY_IN_FLIGHT, 409, "idempotency_key_in_flight", "this one sold nothing"},
         {-EIO, 500, "internal_error", "could not"},
     };
-    _Atomic uint64_t *refused = &serving.server.slot->count.refused;
 
     (void)state;
     for (size_t i = 0; i < COUNT(failings); ++i) {
-        uint64_t before = counted(refused);
+        uint64_t before = serving_refused();
         struct answer answer;
         serving.client.answer.status = failings[i].status;
         answer = serving_ask(false, "POST", PURCHASE, "Idempotency-Key: k\r\n", ONE);
         expect_problem(&answer, failings[i].http_status, failings[i].code);
         assert_non_null(strstr(answer.body, failings[i].advice));
-        assert_int_equal(counted(refused) - before, failings[i].http_status >= 500);
+        assert_int_equal(serving_refused() - before, failings[i].http_status >= 500);
     }
 }
 
@@ -402,6 +394,103 @@ static void test_times(void **state)
 
 #define CASE(name) cmocka_unit_test_setup(name, set_up)
 
+/* ------------------------------------------------------------------ metrics */
+
+/* Sends one request as it stands, and turns until its answer is there; its status. */
+static int send_raw(const char *bytes)
+{
+    struct answer answer;
+    int fd = serving_connect(false);
+
+    serving_send(fd, bytes, strlen(bytes));
+    serving_receive(fd, false, &answer);
+    (void)close(fd);
+    return answer.status;
+}
+
+/* Every answer is counted, once, by path, method and status, whoever makes it: a route, the router,
+ * what judges the framing, libh2o itself. */
+static void test_answers_are_counted(void **state)
+{
+    static const struct {
+        const char *request;
+        enum metrics_method method;
+        const char *path; /* NULL: none */
+        int status;
+    } cases[] = {
+        {"POST /api/v1/purchase HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{\"qty\":1}",
+         METRICS_METHOD_POST, PURCHASE, 200},
+        {"POST /api/v1/purchase HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+         METRICS_METHOD_POST, PURCHASE, 400},
+        {"GET /health HTTP/1.1\r\nHost: a\r\n\r\n", METRICS_METHOD_GET, "/health", 200},
+        {"GET http://a/health HTTP/1.1\r\nHost: a\r\n\r\n", METRICS_METHOD_GET, "/health", 200},
+        {"OPTIONS /health HTTP/1.1\r\nHost: a\r\n\r\n", METRICS_METHOD_OPTIONS, "/health", 204},
+        {"DELETE /health HTTP/1.1\r\nHost: a\r\n\r\n", METRICS_METHOD_OTHER, "/health", 405},
+        {"GET /api/v1/orders/" ORDER_ID " HTTP/1.1\r\nHost: a\r\n\r\n", METRICS_METHOD_GET,
+         "/api/v1/orders/{id}", 200},
+        {"GET /healthy HTTP/1.1\r\nHost: a\r\n\r\n", METRICS_METHOD_GET, NULL, 404},
+        {"GET /health HTTP/1.1\r\n\r\n", METRICS_METHOD_GET, NULL, 400},
+        {"POST /api/v1/purchase HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n",
+         METRICS_METHOD_POST, NULL, 413},
+        {"POST /api/v1/purchase HTTP/1.1\r\nHost: a\r\nExpect: x\r\nContent-Length: 1\r\n\r\n",
+         METRICS_METHOD_POST, NULL, 417},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); ++i) {
+        unsigned status = (unsigned)cases[i].status;
+        uint64_t before = serving_answers(cases[i].method, cases[i].path, status);
+        serving.client.answer =
+            (struct vacancy_result){.quantity = 1, .order = ORDER, .event = TEXT("default")};
+        assert_int_equal(send_raw(cases[i].request), cases[i].status);
+        assert_int_equal(serving_answers(cases[i].method, cases[i].path, status), before + 1);
+    }
+}
+
+/* HEAD is not counted as GET. */
+static void test_head_is_counted(void **state)
+{
+    uint64_t heads = serving_answers(METRICS_METHOD_HEAD, "/health", 200);
+    uint64_t gets = serving_answers(METRICS_METHOD_GET, "/health", 200);
+
+    (void)state;
+    assert_int_equal(serving_ask(false, "HEAD", "/health", "", NULL).status, 200);
+    assert_int_equal(serving_answers(METRICS_METHOD_HEAD, "/health", 200), heads + 1);
+    assert_int_equal(serving_answers(METRICS_METHOD_GET, "/health", 200), gets);
+}
+
+/* Both sites tell; what they tell is for Prometheus, and kept by no cache. */
+static void test_metrics(void **state)
+{
+    (void)state;
+    for (int control = 0; control < 2; ++control) {
+        struct answer answer = serving_ask(control, "GET", "/metrics", "", NULL);
+        assert_int_equal(answer.status, 200);
+        assert_string_equal(answer_header(&answer, "Content-Type"),
+                            "text/plain; version=0.0.4; charset=utf-8");
+        assert_string_equal(answer_header(&answer, "Cache-Control"), "no-store");
+        assert_non_null(
+            strstr(answer.body, "\nticketd_build_info{version=\"" TICKETD_VERSION "\"} 1\n"));
+    }
+}
+
+/* A path has one number, the same on both sites, and the number leads back to it. */
+static void test_route_numbers(void **state)
+{
+    const struct route *const tables[] = {route_table, route_control_table};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(tables); ++i)
+        for (const struct route *route = tables[i]; route->path != NULL; ++route) {
+            uint32_t number = route_number_of(route->path);
+            assert_int_not_equal(number, 0);
+            assert_string_equal(route_of_number(number), route->path);
+        }
+    assert_int_equal(route_number_of("/nowhere"), 0);
+    assert_string_equal(route_of_number(0), "");
+    assert_string_equal(route_of_number(UINT32_MAX), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +509,10 @@ int main(void)
         CASE(test_paths_around_orders),
         CASE(test_methods_of_order),
         CASE(test_times),
+        CASE(test_answers_are_counted),
+        CASE(test_head_is_counted),
+        CASE(test_metrics),
+        CASE(test_route_numbers),
     };
 
     return cmocka_run_group_tests(tests, group_set_up, NULL);

@@ -64,8 +64,8 @@ static void test_fresh_board(void **state)
     assert_int_equal(board.slot_count, SLOTS);
     for (uint32_t i = 0; i < SLOTS; ++i) {
         assert_int_equal(scoreboard_state(&board.slots[i]), SCOREBOARD_FREE);
-#define X(name) assert_int_equal(atomic_load(&board.slots[i].count.name), 0);
-        SCOREBOARD_COUNTERS(X)
+#define X(name) assert_int_equal(atomic_load(&board.slots[i].name), 0);
+        SCOREBOARD_GAUGES(X)
 #undef X
     }
     expect_load(POOL_A, 0, 0, 0);
@@ -139,8 +139,8 @@ static void test_part(void **state)
     assert_ptr_equal(part.stop_ends_ms, board.stop_ends_ms);
 }
 
-/* A new child inherits no connections and no heartbeat from a dead one, but its counts stay in the
- * sum. */
+/* A new child inherits nothing that it would have now from a dead one; and nothing of that is told
+ * of any more when the dead one has left. */
 static void test_claim_after_a_death(void **state)
 {
     struct scoreboard_slot *slot;
@@ -149,17 +149,24 @@ static void test_claim_after_a_death(void **state)
     slot = &board.slots[claim(POOL_A)];
     put(0, SCOREBOARD_SERVING, 12);
     scoreboard_add(&slot->heartbeat, 34);
-    scoreboard_add(&slot->count.sales, 5);
-    scoreboard_add(&slot->count.tickets_sold, 6);
+#define X(name) scoreboard_show(&slot->name, 5);
+    SCOREBOARD_GAUGES(X)
+#undef X
+    scoreboard_leave(&board, 0);
+    assert_int_equal(atomic_load(&slot->connections), 0);
+#define X(name) assert_int_equal(atomic_load(&slot->name), 0);
+    SCOREBOARD_GAUGES(X)
+#undef X
+    scoreboard_show(&slot->parked, 6);
     scoreboard_release(&board, 0);
     assert_int_equal(scoreboard_state(slot), SCOREBOARD_FREE);
-    assert_int_equal(atomic_load(&slot->connections), 0);
+    assert_int_equal(atomic_load(&slot->parked), 0);
+    scoreboard_show(&slot->parked, 7);
     assert_int_equal(claim(POOL_B), 0);
     assert_int_equal(atomic_load(&slot->pool), POOL_B);
     assert_int_equal(atomic_load(&slot->connections), 0);
     assert_int_equal(atomic_load(&slot->heartbeat), 0);
-    assert_int_equal(atomic_load(&slot->count.sales), 5);
-    assert_int_equal(atomic_load(&slot->count.tickets_sold), 6);
+    assert_int_equal(atomic_load(&slot->parked), 0);
 }
 
 /* What stands in a free slot counts for nobody, and is gone when the slot is claimed. */
@@ -217,7 +224,7 @@ static void test_shared_over_fork(void **state)
     assert_true(child >= 0);
     if (child == 0) {
         atomic_store(&board.slots[second].connections, 4);
-        scoreboard_add(&board.slots[second].count.requests, 11);
+        scoreboard_show(&board.slots[second].streams, 11);
         scoreboard_set_state(&board.slots[second], SCOREBOARD_SERVING);
         scoreboard_destroy(&board);
         _exit(0);
@@ -226,18 +233,18 @@ static void test_shared_over_fork(void **state)
     assert_int_equal(status, 0);
     expect_load(POOL_A, 1, 4, 4);
     assert_int_equal(scoreboard_state(&board.slots[first]), SCOREBOARD_STARTING);
-    assert_int_equal(atomic_load(&board.slots[first].count.requests), 0);
-    assert_int_equal(atomic_load(&board.slots[second].count.requests), 11);
+    assert_int_equal(atomic_load(&board.slots[first].streams), 0);
+    assert_int_equal(atomic_load(&board.slots[second].streams), 11);
 }
 
 /* A counter adds what it is given, beyond 32 bits. */
 static void test_counters_add(void **state)
 {
     (void)state;
-    scoreboard_add(&board.slots[0].count.requests, UINT32_MAX);
-    scoreboard_add(&board.slots[0].count.requests, 1);
-    scoreboard_add(&board.slots[0].count.requests, 0);
-    assert_true(atomic_load(&board.slots[0].count.requests) == (uint64_t)UINT32_MAX + 1);
+    scoreboard_add(&board.slots[0].heartbeat, UINT32_MAX);
+    scoreboard_add(&board.slots[0].heartbeat, 1);
+    scoreboard_add(&board.slots[0].heartbeat, 0);
+    assert_true(atomic_load(&board.slots[0].heartbeat) == (uint64_t)UINT32_MAX + 1);
 }
 
 /* A board is destroyed once, however often it is asked; a zeroed one is none. */
