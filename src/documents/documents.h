@@ -17,12 +17,14 @@ void manual_ticketctl_options(FILE *out);
 void manual_ticketctl_exits(FILE *out);
 
 void manual_metrics(FILE *out);
+void manual_problems(FILE *out);
 
 /* Each metric as a line of its name, type and labels, with blanks between; for tests. */
 void metrics_list(FILE *out);
 
-/* The exit statuses of ticketd as a Markdown table. */
+/* Markdown tables: the exit statuses of ticketd, and the codes of problems. */
 void readme_exits(FILE *out);
+void readme_problems(FILE *out);
 
 /* Whole files. */
 void bash_ticketd(FILE *out);

@@ -36,6 +36,8 @@ static const struct {
     {"ticketctl-commands", manual_ticketctl_commands},
     {"ticketctl-options", manual_ticketctl_options},
     {"ticketctl-exits", manual_ticketctl_exits},
+    {"problems", manual_problems},
+    {"problems-markdown", readme_problems},
     {"metrics", manual_metrics},
     {"metrics-list", metrics_list},
     {"bash-ticketd", bash_ticketd},

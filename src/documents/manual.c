@@ -20,6 +20,17 @@ static const struct exit_row ticketctl_exits[] = {
 };
 enum { TICKETCTL_EXIT_COUNT = sizeof(ticketctl_exits) / sizeof(ticketctl_exits[0]) };
 
+static const struct {
+    int status;
+    const char *code;
+    const char *meaning;
+} problems[] = {
+#define PROBLEM(code, status, title, meaning) {status, #code, meaning},
+#include "http/problem.def"
+#undef PROBLEM
+};
+enum { PROBLEMS_COUNT = sizeof(problems) / sizeof(problems[0]) };
+
 static void print_exits(FILE *out, const struct exit_row *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -155,4 +166,20 @@ void metrics_list(FILE *out)
 
         (void)fprintf(out, "%s %s %s\n", metric->name, type_of(metric), metric->labels);
     }
+}
+
+void manual_problems(FILE *out)
+{
+    for (size_t i = 0; i < PROBLEMS_COUNT; i++) {
+        (void)fprintf(out, ".It %d Li %s\n", problems[i].status, problems[i].code);
+        wrap_print_roff(out, problems[i].meaning);
+    }
+}
+
+void readme_problems(FILE *out)
+{
+    (void)fputs("| what a client gets | what it means |\n|---|---|\n", out);
+    for (size_t i = 0; i < PROBLEMS_COUNT; i++)
+        (void)fprintf(out, "| %d `%s` | %s |\n", problems[i].status, problems[i].code,
+                      problems[i].meaning);
 }

@@ -50,6 +50,10 @@ def test_contents(package):
     names = set(package.files)
     assert {"/usr/sbin/ticketd", "/usr/bin/ticketctl", "/usr/lib/sysusers.d/ticketd.conf"} <= names
     assert {f"/usr/share/man/man{page}.gz" for page in ("1/ticketctl.1", "5/ticketd.conf.5", "8/ticketd.8")} <= names
+    assert {f"/usr/share/{name}" for name in (
+        "bash-completion/completions/ticketctl", "zsh/vendor-completions/_ticketctl",
+        "fish/vendor_completions.d/ticketctl.fish", "doc/ticketd/prometheus/ticketd-alerts.yml",
+        "doc/ticketd/grafana/ticketd.json")} <= names
     assert {os.path.basename(name) for name in names if "/systemd/system/" in name} == set(UNITS)
     assert {name for name in names if name.startswith("/etc/")} == CONFFILES
     assert all(owner == "root/root" and mode[5] == mode[8] == "-" for mode, owner in package.files.values())
