@@ -22,9 +22,10 @@ void manual_problems(FILE *out);
 /* Each metric as a line of its name, type and labels, with blanks between; for tests. */
 void metrics_list(FILE *out);
 
-/* Markdown tables: the exit statuses of ticketd, and the codes of problems. */
+/* Markdown tables: the exit statuses of ticketd, the codes of problems, and the metrics. */
 void readme_exits(FILE *out);
 void readme_problems(FILE *out);
+void readme_metrics(FILE *out);
 
 /* Whole files. */
 void bash_ticketd(FILE *out);

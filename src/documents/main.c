@@ -39,6 +39,7 @@ static const struct {
     {"problems", manual_problems},
     {"problems-markdown", readme_problems},
     {"metrics", manual_metrics},
+    {"metrics-markdown", readme_metrics},
     {"metrics-list", metrics_list},
     {"bash-ticketd", bash_ticketd},
     {"bash-ticketctl", bash_ticketctl},

@@ -142,20 +142,35 @@ static const char *type_of(const struct metric *metric)
     return names[metric->type];
 }
 
+/* The labels of a metric, with `between` between them. */
+static void print_labels(FILE *out, const struct metric *metric, const char *between)
+{
+    for (const char *c = metric->labels; *c != '\0'; c++)
+        (void)fprintf(out, *c == ',' ? "%s" : "%.1s", *c == ',' ? between : c);
+}
+
 void manual_metrics(FILE *out)
 {
     for (int id = 0; id < METRIC_COUNT; id++) {
         const struct metric *metric = metric_of((enum metric_id)id);
 
-        (void)fprintf(out, ".It Li %s Pq %s", metric->name, type_of(metric));
-        for (const char *label = metric->labels; *label != '\0';) {
-            size_t len = strcspn(label, ",");
-
-            (void)fprintf(out, "%s%.*s", label == metric->labels ? " by " : " , ", (int)len, label);
-            label += len + (label[len] == ',');
-        }
+        (void)fprintf(out, ".It Li %s Pq %s%s", metric->name, type_of(metric),
+                      *metric->labels != '\0' ? " by " : "");
+        print_labels(out, metric, " , ");
         (void)fputc('\n', out);
         wrap_print_roff(out, metric->help);
+    }
+}
+
+void readme_metrics(FILE *out)
+{
+    (void)fputs("| metric | type | labels | meaning |\n|---|---|---|---|\n", out);
+    for (int id = 0; id < METRIC_COUNT; id++) {
+        const struct metric *metric = metric_of((enum metric_id)id);
+
+        (void)fprintf(out, "| `%s` | %s | ", metric->name, type_of(metric));
+        print_labels(out, metric, ", ");
+        (void)fprintf(out, " | %s |\n", metric->help);
     }
 }
 
