@@ -156,8 +156,8 @@ bool http_read_quantity(struct http_exchange *exchange, int64_t *ret_quantity);
 bool http_read_idempotency_key(struct http_exchange *exchange, char room[IDEMPOTENCY_KEY_MAX],
                                struct text *ret_key);
 
-/* Counts an answer that begins now, and how long it took: once for each request.  http_reply does
- * it; for who answers without that. */
+/* Counts an answer that begins now, and how long that took: once for each request.  http_reply does
+ * it; this is for who answers without that. */
 void http_count_answer(const struct http_exchange *exchange, int status);
 
 /* Adds status-independent headers of every answer to a response that libh2o itself began. */

@@ -100,7 +100,7 @@ static void put_labels(struct page *page, const struct labels *labels)
 
     for (int i = 0; *name != '\0'; ++i) {
         size_t len = strcspn(name, ",");
-        put_label(page, before, name, len, labels->value[i]);
+        put_label(page, before, name, len, labels->value[i] != NULL ? labels->value[i] : "");
         name += len + (name[len] == ',');
         before = ',';
     }
@@ -190,15 +190,14 @@ static const char *process_of(enum metrics_owner owner)
                                      : "worker";
 }
 
-/* The owner after that one which has slots, of workers only or of all; METRICS_OWNER_COUNT: none.
- */
+/* The owner after that one which has slots, up to `last`; METRICS_OWNER_COUNT: none. */
 static enum metrics_owner next_owner(const struct page *page, enum metrics_owner owner,
-                                     bool workers)
+                                     enum metrics_owner last)
 {
     do
         ++owner;
-    while (owner < METRICS_OWNER_COUNT && !page->owners[owner]);
-    return workers && owner > METRICS_TICKET ? METRICS_OWNER_COUNT : owner;
+    while (owner <= last && !page->owners[owner]);
+    return owner <= last ? owner : METRICS_OWNER_COUNT;
 }
 
 static bool has_label(const struct metric *metric, const char *label)
@@ -220,6 +219,10 @@ static void put_cell(struct page *page, enum metrics_cell cell)
 {
     const struct metrics *metrics = page->source->metrics;
     bool by_process = has_label(page->metric, "process");
+    /* nobody starts the master, and nobody tells of its death */
+    enum metrics_owner last = !by_process                   ? METRICS_TICKET
+                              : cell == METRICS_log_dropped ? METRICS_MASTER
+                                                            : METRICS_READER;
     const char *value = cells[cell].value;
 
     if (!has_label(page->metric, "pool")) {
@@ -228,7 +231,7 @@ static void put_cell(struct page *page, enum metrics_cell cell)
         return;
     }
     for (enum metrics_owner owner = METRICS_NOBODY;
-         (owner = next_owner(page, owner, !by_process)) < METRICS_OWNER_COUNT;) {
+         (owner = next_owner(page, owner, last)) < METRICS_OWNER_COUNT;) {
         const char *first = by_process ? process_of(owner) : value;
         struct labels labels = {.value = {pool_of(owner)}};
         if (*first != '\0')
@@ -255,7 +258,7 @@ static void put_event_cell(struct page *page, enum metrics_event_cell cell)
 
     for (uint32_t event = 0; event < metrics_event_count(metrics); ++event)
         for (enum metrics_owner owner = METRICS_NOBODY;
-             (owner = next_owner(page, owner, true)) < METRICS_OWNER_COUNT;)
+             (owner = next_owner(page, owner, METRICS_TICKET)) < METRICS_OWNER_COUNT;)
             put_line(page,
                      &(struct labels){.value = {metrics_event_id(metrics, event), pool_of(owner)}},
                      metrics_sum_event(metrics, owner, event, cell));
@@ -273,19 +276,23 @@ static const enum metric_id order_cells[METRICS_ORDER_CELL_COUNT] = {
 #include "metrics/metrics.def"
 };
 
-static void put_order_cells(struct page *page)
+static void put_order_cell(struct page *page, enum metrics_order_cell cell)
 {
     const struct metrics *metrics = page->source->metrics;
-    int cell = 0;
 
-    while (metric_of(order_cells[cell]) != page->metric)
-        ++cell;
     for (uint32_t event = 0; event < metrics_event_count(metrics); ++event) {
         struct metrics_orders orders;
         metrics_orders_read(metrics, event, &orders);
         put_line(page, &(struct labels){.value = {metrics_event_id(metrics, event)}},
                  orders.count[cell]);
     }
+}
+
+static void put_order_cells(struct page *page)
+{
+    for (int cell = 0; cell < METRICS_ORDER_CELL_COUNT; ++cell)
+        if (metric_of(order_cells[cell]) == page->metric)
+            put_order_cell(page, (enum metrics_order_cell)cell);
 }
 
 static const enum metric_id series_of[METRICS_SERIES_COUNT] = {
@@ -296,13 +303,14 @@ static const enum metric_id series_of[METRICS_SERIES_COUNT] = {
 static void put_series(struct page *page)
 {
     struct metrics_values values;
-    int series = 0;
 
-    while (metric_of(series_of[series]) != page->metric)
-        ++series;
-    metrics_sum_series(page->source->metrics, (enum metrics_series)series, &values);
-    put_histogram(page, (struct labels){.bound = NULL},
-                  metrics_series_bounds((enum metrics_series)series), &values);
+    for (int i = 0; i < METRICS_SERIES_COUNT; ++i) {
+        enum metrics_series series = (enum metrics_series)i;
+        if (metric_of(series_of[i]) != page->metric)
+            continue;
+        metrics_sum_series(page->source->metrics, series, &values);
+        put_histogram(page, (struct labels){.bound = NULL}, metrics_series_bounds(series), &values);
+    }
 }
 
 /* ---- answers to requests ---- */
@@ -401,7 +409,7 @@ static uint64_t sum_gauge(const struct page *page, enum metrics_owner owner, siz
 static void put_gauge_by_pool(struct page *page, size_t offset)
 {
     for (enum metrics_owner owner = METRICS_NOBODY;
-         (owner = next_owner(page, owner, true)) < METRICS_OWNER_COUNT;)
+         (owner = next_owner(page, owner, METRICS_TICKET)) < METRICS_OWNER_COUNT;)
         put_line(page, &(struct labels){.value = {pool_of(owner)}}, sum_gauge(page, owner, offset));
 }
 
@@ -485,7 +493,7 @@ static void put_workers(struct page *page)
                                          [SCOREBOARD_DRAINING] = "draining"};
 
     for (enum metrics_owner owner = METRICS_NOBODY;
-         (owner = next_owner(page, owner, true)) < METRICS_OWNER_COUNT;)
+         (owner = next_owner(page, owner, METRICS_TICKET)) < METRICS_OWNER_COUNT;)
         for (int state = SCOREBOARD_STARTING; state <= SCOREBOARD_DRAINING; ++state)
             put_line(page, &(struct labels){.value = {states[state], pool_of(owner)}},
                      count_workers(page, owner, (enum scoreboard_state)state));

@@ -324,25 +324,24 @@ void metrics_orders_read(const struct metrics *metrics, uint32_t event,
 }
 
 void metrics_orders_write(const struct metrics *metrics, uint32_t event,
-                          const struct metrics_orders *from)
+                          const struct metrics_orders *orders)
 {
-    struct orders *orders;
+    struct orders *to;
     uint32_t version;
 
     if (event >= metrics_event_count(metrics))
         return;
-    orders = orders_of(metrics, event);
-    version = atomic_load_explicit(&orders->version, memory_order_relaxed) + 1;
+    to = orders_of(metrics, event);
+    version = atomic_load_explicit(&to->version, memory_order_relaxed) + 1;
     /* release: the stores below do not overtake the version before, which ends the reading of this
      * copy; pairs with the reader's fence */
     atomic_thread_fence(memory_order_release);
-    atomic_store_explicit(&orders->copy[version & 1].sequence, from->sequence,
-                          memory_order_relaxed);
+    atomic_store_explicit(&to->copy[version & 1].sequence, orders->sequence, memory_order_relaxed);
     for (int i = 0; i < METRICS_ORDER_CELL_COUNT; ++i)
-        atomic_store_explicit(&orders->copy[version & 1].count[i], from->count[i],
+        atomic_store_explicit(&to->copy[version & 1].count[i], orders->count[i],
                               memory_order_relaxed);
     /* release: pairs with the reader's first load */
-    atomic_store_explicit(&orders->version, version, memory_order_release);
+    atomic_store_explicit(&to->version, version, memory_order_release);
 }
 
 /* ---- reading ---- */

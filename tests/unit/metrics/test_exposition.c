@@ -125,7 +125,8 @@ static void test_every_family(void **state)
         at = strstr(text, wanted);
         if (at == NULL)
             fail_msg("no %s", wanted);
-        assert_null(strstr(at + 1, wanted));
+        else
+            assert_null(strstr(at + 1, wanted));
     }
 }
 
