@@ -9,29 +9,35 @@
 
 #include "ticketd/error.h"
 
-enum {
-    /* what getopt_long returns for options without a letter; a setting is OPTION_SETTING + id */
-    OPTION_CHECK_CONFIG = 256,
-    OPTION_PRINT_CONFIG,
-    OPTION_REFERENCE,
-    OPTION_SETTING,
+enum own_option {
+#define OPTION(id, name, letter, value, help) OPTION_##id,
+#include "config/command_line.def"
+    OWN_OPTION_COUNT
 };
 
-static const struct option own_options[] = {
-    {"config", required_argument, NULL, 'c'},
-    {"check-config", no_argument, NULL, OPTION_CHECK_CONFIG},
-    {"print-config", no_argument, NULL, OPTION_PRINT_CONFIG},
-    {"settings-reference", required_argument, NULL, OPTION_REFERENCE},
-    {"version", no_argument, NULL, 'V'},
-    {"help", no_argument, NULL, 'h'},
+static const struct option_row own_options[OWN_OPTION_COUNT] = {
+#define OPTION(id, name, letter, value, help) {name, letter, value, help},
+#include "config/command_line.def"
 };
-enum { OWN_OPTION_COUNT = sizeof(own_options) / sizeof(own_options[0]) };
+
+/* What getopt_long returns: an option's letter, OPTION_BASE and its place among our own, or
+ * SETTING_BASE and a setting's. */
+enum { OPTION_BASE = 256, SETTING_BASE = OPTION_BASE + OWN_OPTION_COUNT };
 
 struct options {
     char names[SETTING_COUNT][COMMAND_LINE_OPTION_MAX];
     /* our own, the settings, and the zeros that end the table */
     struct option table[OWN_OPTION_COUNT + SETTING_COUNT + 1];
+    /* '+': stop at the first stray argument; ':': tell a missing value from an unknown option; a
+     * letter and perhaps a ':' for each of our own */
+    char letters[2 + 2 * OWN_OPTION_COUNT + 1];
 };
+
+const struct option_row *command_line_own_options(size_t *ret_count)
+{
+    *ret_count = OWN_OPTION_COUNT;
+    return own_options;
+}
 
 void command_line_option(enum setting_id id, char ret_option[COMMAND_LINE_OPTION_MAX])
 {
@@ -46,14 +52,31 @@ void command_line_option(enum setting_id id, char ret_option[COMMAND_LINE_OPTION
 
 static void options_init(struct options *options)
 {
+    char *letter = options->letters;
+
     memset(options, 0, sizeof(*options));
-    memcpy(options->table, own_options, sizeof(own_options));
+    *letter++ = '+';
+    *letter++ = ':';
+    for (int i = 0; i < OWN_OPTION_COUNT; i++) {
+        const struct option_row *row = &own_options[i];
+
+        options->table[i] = (struct option){
+            .name = row->name,
+            .has_arg = row->value != NULL ? required_argument : no_argument,
+            .val = row->letter != 0 ? row->letter : OPTION_BASE + i,
+        };
+        if (row->letter == 0)
+            continue;
+        *letter++ = row->letter;
+        if (row->value != NULL)
+            *letter++ = ':';
+    }
     for (size_t id = 0; id < SETTING_COUNT; id++) {
         command_line_option((enum setting_id)id, options->names[id]);
         options->table[OWN_OPTION_COUNT + id] = (struct option){
             .name = options->names[id],
             .has_arg = required_argument,
-            .val = OPTION_SETTING + (int)id,
+            .val = SETTING_BASE + (int)id,
         };
     }
 }
@@ -89,27 +112,28 @@ static int refuse_unknown(const char *argument, char *error)
     return TICKETD_INVALID;
 }
 
+/* `argument` is what asks for it. */
 static int set_action(struct command_line *command_line, enum command_line_action action,
-                      char *error)
+                      const char *argument, char *error)
 {
     if (command_line->action != COMMAND_LINE_SERVE && command_line->action != action) {
         (void)snprintf(error, COMMAND_LINE_ERROR_MAX,
-                       "only one of --check-config, --print-config, --settings-reference, "
-                       "--version and --help can be done");
+                       "%.80s: an option before it asks for something else", argument);
         return TICKETD_INVALID;
     }
     command_line->action = action;
     return TICKETD_DONE;
 }
 
-static int set_reference(struct command_line *command_line, const char *format, char *error)
+static int set_reference(struct command_line *command_line, const char *format,
+                         const char *argument, char *error)
 {
     if (strcmp(format, "env") == 0)
-        return set_action(command_line, COMMAND_LINE_REFERENCE_ENV, error);
+        return set_action(command_line, COMMAND_LINE_REFERENCE_ENV, argument, error);
     if (strcmp(format, "markdown") == 0)
-        return set_action(command_line, COMMAND_LINE_REFERENCE_MARKDOWN, error);
+        return set_action(command_line, COMMAND_LINE_REFERENCE_MARKDOWN, argument, error);
     if (strcmp(format, "mdoc") == 0)
-        return set_action(command_line, COMMAND_LINE_REFERENCE_MDOC, error);
+        return set_action(command_line, COMMAND_LINE_REFERENCE_MDOC, argument, error);
     (void)snprintf(error, COMMAND_LINE_ERROR_MAX,
                    "--settings-reference: \"%.80s\" is not allowed: env, markdown or mdoc", format);
     return TICKETD_INVALID;
@@ -127,38 +151,58 @@ static void set_override(struct command_line *command_line, enum setting_id id, 
 }
 
 /* `argument` is the element of argv that holds the option. */
-static int take_option(struct command_line *command_line, int option, const char *argument,
-                       char *error)
+static int take_own(struct command_line *command_line, enum own_option option, const char *argument,
+                    char *error)
 {
-    assert(argument != NULL);
     switch (option) {
-    case 'c':
+    case OPTION_CONFIG:
         command_line->config_path = optarg;
         return TICKETD_DONE;
     case OPTION_CHECK_CONFIG:
-        return set_action(command_line, COMMAND_LINE_CHECK_CONFIG, error);
+        return set_action(command_line, COMMAND_LINE_CHECK_CONFIG, argument, error);
     case OPTION_PRINT_CONFIG:
-        return set_action(command_line, COMMAND_LINE_PRINT_CONFIG, error);
+        return set_action(command_line, COMMAND_LINE_PRINT_CONFIG, argument, error);
     case OPTION_REFERENCE:
-        return set_reference(command_line, optarg, error);
-    case 'V':
-        return set_action(command_line, COMMAND_LINE_VERSION, error);
-    case 'h':
-        return set_action(command_line, COMMAND_LINE_HELP, error);
-    case ':':
+        return set_reference(command_line, optarg, argument, error);
+    case OPTION_VERSION:
+        return set_action(command_line, COMMAND_LINE_VERSION, argument, error);
+    default:
+        return set_action(command_line, COMMAND_LINE_HELP, argument, error);
+    }
+}
+
+/* Our own option that getopt_long returned; OWN_OPTION_COUNT: it is none. */
+static enum own_option find_own(int returned)
+{
+    for (int i = 0; i < OWN_OPTION_COUNT; i++)
+        if (returned == OPTION_BASE + i ||
+            (own_options[i].letter != 0 && returned == own_options[i].letter))
+            return (enum own_option)i;
+    return OWN_OPTION_COUNT;
+}
+
+static int take_option(struct command_line *command_line, int returned, const char *argument,
+                       char *error)
+{
+    enum own_option own = find_own(returned);
+
+    assert(argument != NULL);
+    if (own != OWN_OPTION_COUNT)
+        return take_own(command_line, own, argument, error);
+    if (returned == ':') {
         (void)snprintf(error, COMMAND_LINE_ERROR_MAX, "%.80s needs a value", argument);
         return TICKETD_INVALID;
-    case '?':
+    }
+    if (returned == '?') {
         (void)snprintf(error, COMMAND_LINE_ERROR_MAX,
                        strncmp(argument, "--", 2) == 0 ? "%.80s: this option takes no value"
                                                        : "unknown option %.80s; --help lists them",
                        argument);
         return TICKETD_INVALID;
-    default:
-        assert(option >= OPTION_SETTING && option < OPTION_SETTING + SETTING_COUNT);
-        set_override(command_line, (enum setting_id)(option - OPTION_SETTING), optarg);
-        return TICKETD_DONE;
     }
+    assert(returned >= SETTING_BASE && returned < SETTING_BASE + SETTING_COUNT);
+    set_override(command_line, (enum setting_id)(returned - SETTING_BASE), optarg);
+    return TICKETD_DONE;
 }
 
 int command_line_parse(struct command_line *ret_command_line, int argc, char *const *argv,
@@ -180,9 +224,7 @@ int command_line_parse(struct command_line *ret_command_line, int argc, char *co
         if (argument != NULL && strncmp(argument, "--", 2) == 0 && argument[2] != '\0' &&
             !is_whole_option(&options, argument + 2))
             return refuse_unknown(argument, error);
-        /* '+': stop at the first stray argument; ':': tell a missing value from an unknown option
-         */
-        option = getopt_long(argc, argv, "+:c:Vh", options.table, NULL);
+        option = getopt_long(argc, argv, options.letters, options.table, NULL);
         if (option == -1)
             break;
         r = take_option(&command_line, option, argument, error);

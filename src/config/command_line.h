@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 
+#include "config/option_row.h"
 #include "config/settings.h"
 
 enum command_line_action {
@@ -46,5 +47,8 @@ int command_line_parse(struct command_line *ret_command_line, int argc, char *co
 
 /* The option of a setting without its dashes: MONOLITH_PORT → monolith-port. */
 void command_line_option(enum setting_id id, char ret_option[COMMAND_LINE_OPTION_MAX]);
+
+/* The options that are no settings, in the order of help; static. */
+const struct option_row *command_line_own_options(size_t *ret_count);
 
 #endif

@@ -6,10 +6,10 @@
 
 #include "config/command_line.h"
 #include "config/setting_value.h"
+#include "util/wrap.h"
 
 enum {
     WIDTH = 96,
-    ROFF_WIDTH = 78,
     FACTS_MAX = SETTING_VALUE_ALLOWED_MAX + 256,
 };
 
@@ -31,31 +31,6 @@ static int finish(FILE *out)
     if (fflush(out) != 0 || ferror(out))
         return errno != 0 ? -errno : -EIO;
     return 0;
-}
-
-/* How much of the text goes on a line of that width: up to a blank; a word that is wider than a
- * line stays whole. */
-static size_t line_size(const char *text, size_t width)
-{
-    size_t size = strlen(text);
-
-    if (size <= width)
-        return size;
-    for (size = width; size > 0 && text[size] != ' ';)
-        size--;
-    return size > 0 ? size : strcspn(text, " ");
-}
-
-/* Breaks at blanks, begins every line with `prefix`. */
-static void print_wrapped(FILE *out, const char *prefix, const char *text)
-{
-    while (*text != '\0') {
-        size_t size = line_size(text, WIDTH - strlen(prefix));
-
-        (void)fprintf(out, "%s%.*s\n", prefix, (int)size, text);
-        text += size;
-        text += strspn(text, " ");
-    }
 }
 
 /* The unit where it says more than what is allowed does. */
@@ -88,28 +63,20 @@ static void print_facts(FILE *out, const char *prefix, const struct setting *row
     char text[FACTS_MAX];
 
     format_facts(row, text);
-    print_wrapped(out, prefix, text);
+    wrap_print(out, prefix, WIDTH, text);
 }
 
 int settings_print_help(FILE *out)
 {
+    size_t own_count;
+    const struct option_row *own = command_line_own_options(&own_count);
+
     (void)fputs("Usage: ticketd [OPTION]...\n"
-                "Sells tickets over HTTP.\n"
-                "\n"
-                "  -c, --config FILE\n"
-                "      Read settings from FILE; without it from ./.env, if that exists.\n"
-                "      --check-config\n"
-                "      Check the settings, say what is wrong with them, and stop.\n"
-                "      --print-config\n"
-                "      Write the settings in force and where each comes from, and stop.\n"
-                "      --settings-reference env|markdown|mdoc\n"
-                "      Write what can be set, as an annotated .env file, a table or a part of a\n"
-                "      manual page, and stop.\n"
-                "  -V, --version\n"
-                "      Write the version and stop.\n"
-                "  -h, --help\n"
-                "      Write this text and stop.\n"
-                "\n"
+                "Sells tickets over HTTP.\n\n",
+                out);
+    for (size_t i = 0; i < own_count; i++)
+        option_row_print(out, &own[i], WIDTH);
+    (void)fputs("\n"
                 "Each setting is an option (--log-level DEBUG), an environment variable\n"
                 "(LOG_LEVEL=DEBUG) or a line of the file (LOG_LEVEL=DEBUG). The command line wins\n"
                 "over the environment, the environment over the file, the file over the default.\n"
@@ -125,7 +92,7 @@ int settings_print_help(FILE *out)
         }
         command_line_option(items[i].id, option);
         (void)fprintf(out, "  --%s VALUE\n", option);
-        print_wrapped(out, "      ", row->help);
+        wrap_print(out, "      ", WIDTH, row->help);
         print_facts(out, "      ", row);
     }
     return finish(out);
@@ -209,7 +176,7 @@ int settings_print_reference_env(FILE *out)
             continue;
         }
         (void)fputc('\n', out);
-        print_wrapped(out, "# ", row->help);
+        wrap_print(out, "# ", WIDTH, row->help);
         print_facts(out, "# ", row);
         (void)fputc('#', out);
         print_assignment(out, row->name, row->fallback);
@@ -249,28 +216,6 @@ int settings_print_reference_markdown(FILE *out)
     return finish(out);
 }
 
-/* Text as roff takes it: each sentence begins a line, and no line looks like a request. */
-static void print_roff(FILE *out, const char *text)
-{
-    while (*text != '\0') {
-        const char *end = strstr(text, ". ");
-        size_t size = line_size(text, ROFF_WIDTH);
-
-        if (end != NULL && (size_t)(end - text) < size)
-            size = (size_t)(end - text) + 1;
-        if (*text == '.' || *text == '\'')
-            (void)fputs("\\&", out);
-        for (size_t i = 0; i < size; i++) {
-            (void)fputc(text[i], out);
-            if (text[i] == '\\')
-                (void)fputc('e', out);
-        }
-        (void)fputc('\n', out);
-        text += size;
-        text += strspn(text, " ");
-    }
-}
-
 int settings_print_reference_mdoc(FILE *out)
 {
     bool in_list = false;
@@ -287,8 +232,8 @@ int settings_print_reference_mdoc(FILE *out)
         }
         format_facts(row, facts);
         (void)fprintf(out, ".It Ev %s\n", row->name);
-        print_roff(out, row->help);
-        print_roff(out, facts);
+        wrap_print_roff(out, row->help);
+        wrap_print_roff(out, facts);
     }
     (void)fputs(".El\n", out);
     return finish(out);

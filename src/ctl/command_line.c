@@ -8,6 +8,7 @@
 #include "ctl/commands.h"
 #include "ticketd/error.h"
 #include "util/time_text.h"
+#include "util/wrap.h"
 
 /* In the order in which help lists them. */
 enum option_id {
@@ -34,12 +35,7 @@ enum option_id {
      BIT(OPTION_LEDGER_URL) | BIT(OPTION_CONTROL_SOCKET) | BIT(OPTION_TIMEOUT))
 
 /* clang-format off */
-static const struct {
-    const char *name;
-    char letter;       /* 0: none */
-    const char *value; /* as help shows it; NULL: it takes none */
-    const char *help;
-} options[OPTION_COUNT] = {
+static const struct option_row options[OPTION_COUNT] = {
     [OPTION_LIMIT]          = {"limit",          0,   "N",    "At most N orders (20; up to 100000)."},
     [OPTION_SINCE]          = {"since",          0,   "TIME", "Only from TIME on: 2026-02-03, 2026-02-03T04:05:06Z (UTC), or 90s, 15m, 2h, 7d ago."},
     [OPTION_ALL]            = {"all",            0,   NULL,   "All orders, event by event, the oldest first."},
@@ -348,49 +344,48 @@ int ctl_line_parse(struct ctl_line *ret_line, int argc, char *const *argv,
     return result;
 }
 
-/* Breaks at blanks; every line begins with `indent` of them. */
-static void print_wrapped(FILE *out, int indent, const char *text)
+const struct ctl_command *ctl_line_commands(size_t *ret_count)
 {
-    size_t width = (size_t)(HELP_WIDTH - indent);
+    *ret_count = COMMAND_COUNT;
+    return commands;
+}
 
-    while (*text != '\0') {
-        size_t size = strlen(text);
+const struct option_row *ctl_line_options(size_t *ret_count)
+{
+    *ret_count = OPTION_COUNT;
+    return options;
+}
 
-        if (size > width)
-            for (size = width; size > 1 && text[size] != ' ';)
-                --size;
-        (void)fprintf(out, "%*s%.*s\n", indent, "", (int)size, text);
-        text += size;
-        text += strspn(text, " ");
-    }
+bool ctl_line_is_common(size_t option)
+{
+    return (COMMON & BIT(option)) != 0;
+}
+
+bool ctl_line_takes(const struct ctl_command *command, size_t option)
+{
+    return (command->options & BIT(option)) != 0;
 }
 
 static void print_options(FILE *out, unsigned shown)
 {
-    for (int id = 0; id < OPTION_COUNT; ++id) {
-        if ((shown & BIT(id)) == 0)
-            continue;
-        (void)fprintf(out, "  ");
-        if (options[id].letter != 0)
-            (void)fprintf(out, "-%c, ", options[id].letter);
-        (void)fprintf(out, "--%s%s%s\n", options[id].name, options[id].value != NULL ? " " : "",
-                      options[id].value != NULL ? options[id].value : "");
-        print_wrapped(out, 6, options[id].help);
-    }
+    for (int id = 0; id < OPTION_COUNT; ++id)
+        if ((shown & BIT(id)) != 0)
+            option_row_print(out, &options[id], HELP_WIDTH);
 }
 
-static void print_command(FILE *out, const struct ctl_command *command, int indent)
+/* `prefix`: before its name; `indent`: before each line of its help. */
+static void print_command(FILE *out, const struct ctl_command *command, const char *prefix,
+                          const char *indent)
 {
-    (void)fprintf(out, "%*s%s%s%s\n", indent, "", command->name,
-                  *command->arguments != '\0' ? " " : "", command->arguments);
-    print_wrapped(out, indent + 4, command->help);
+    (void)fprintf(out, "%s%s%s%s\n", prefix, command->name, *command->arguments != '\0' ? " " : "",
+                  command->arguments);
+    wrap_print(out, indent, HELP_WIDTH, command->help);
 }
 
 void ctl_line_help(FILE *out, const struct ctl_command *command)
 {
     if (command != NULL) {
-        (void)fputs("Usage: ticketctl [OPTION]... ", out);
-        print_command(out, command, 0);
+        print_command(out, command, "Usage: ticketctl [OPTION]... ", "    ");
         (void)fputc('\n', out);
         print_options(out, command->options);
         return;
@@ -399,7 +394,7 @@ void ctl_line_help(FILE *out, const struct ctl_command *command)
                 "Looks after a ticketd: its ledger, and the server itself if one runs.\n\n",
                 out);
     for (size_t i = 0; i < COMMAND_COUNT; ++i)
-        print_command(out, &commands[i], 2);
+        print_command(out, &commands[i], "  ", "      ");
     (void)fputc('\n', out);
     print_options(out, COMMON);
     (void)fputs("\nLedger and socket are found as ticketd finds them: by LEDGER_URL and "

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "config/option_row.h"
 #include "config/settings.h"
 #include "ctl/ctl.h"
 
@@ -17,7 +18,7 @@ struct ctl_command {
     const char *name;      /* one word or two */
     const char *arguments; /* as help shows them */
     unsigned least, most;  /* how many arguments */
-    unsigned options;      /* a bit for each CTL_OPTION_… that it takes */
+    unsigned options;      /* see ctl_line_takes */
     const char *help;
     int (*run)(struct ctl *ctl);
     bool needs_stock; /* see ctl_need_stock */
@@ -38,5 +39,13 @@ int ctl_line_parse(struct ctl_line *ret_line, int argc, char *const *argv,
 
 /* Help: of one command, or with NULL of all. */
 void ctl_line_help(FILE *out, const struct ctl_command *command);
+
+/* The tables, in the order of help, for the manual page and for completions; static. */
+const struct ctl_command *ctl_line_commands(size_t *ret_count);
+const struct option_row *ctl_line_options(size_t *ret_count);
+
+/* Whether every command takes the option at that place of the table, and whether this one does. */
+bool ctl_line_is_common(size_t option);
+bool ctl_line_takes(const struct ctl_command *command, size_t option);
 
 #endif

@@ -17,10 +17,7 @@
 #include "ledger/ledger_url.h"
 #include "ticketd/ledger.h"
 
-/* Exit statuses besides those of sysexits.h that commands use: EX_USAGE, EX_DATAERR (no ledger, or
- * one that cannot be believed), EX_NOINPUT (there is no ledger), EX_UNAVAILABLE (no server),
- * EX_OSERR, EX_IOERR, EX_TEMPFAIL (no answer in time, or the ledger is in use), EX_PROTOCOL (an
- * answer that was not understood), EX_NOPERM, EX_CONFIG. */
+/* Exit statuses of ticketctl's own; ctl/exit_status.def lists them with those of sysexits.h. */
 enum {
     CTL_OK = 0,
     CTL_NO = 1, /* the answer is no: it differs, it was refused, there is no such thing */

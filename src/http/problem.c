@@ -6,7 +6,7 @@
 #include "util/json.h"
 
 static const struct problem_kind kinds[PROBLEM_COUNT] = {
-#define PROBLEM(code, status, title) [PROBLEM_##code] = {#code, status, title},
+#define PROBLEM(code, status, title, meaning) [PROBLEM_##code] = {#code, status, title},
 #include "http/problem.def"
 #undef PROBLEM
 };

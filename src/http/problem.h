@@ -7,7 +7,7 @@
 #include "ticketd/text.h"
 
 enum problem_code {
-#define PROBLEM(code, status, title) PROBLEM_##code,
+#define PROBLEM(code, status, title, meaning) PROBLEM_##code,
 #include "http/problem.def"
 #undef PROBLEM
     PROBLEM_COUNT

@@ -444,6 +444,13 @@ static void put_client_queue(struct page *page)
     put_client_gauge(page, NULL, offsetof(struct scoreboard_slot, client_queue));
 }
 
+static void put_connections_max(struct page *page)
+{
+    for (enum metrics_owner owner = METRICS_NOBODY;
+         (owner = next_owner(page, owner, true)) < METRICS_OWNER_COUNT;)
+        put_line(page, &(struct labels){.value = {pool_of(owner)}}, page->source->connections_max);
+}
+
 static void put_client_addresses(struct page *page)
 {
     put_client_gauge(page, "closed", offsetof(struct scoreboard_slot, client_closed));
@@ -461,6 +468,22 @@ static uint64_t count_workers(const struct page *page, enum metrics_owner owner,
         count += metrics_owner_of(page->source->metrics, i) == owner &&
                  scoreboard_state(&board->slots[i]) == state;
     return count;
+}
+
+static void put_parked_max(struct page *page)
+{
+    for (enum metrics_owner owner = METRICS_NOBODY;
+         (owner = next_owner(page, owner, true)) < METRICS_OWNER_COUNT;)
+        if (owner != METRICS_TICKET)
+            put_line(page, &(struct labels){.value = {pool_of(owner)}},
+                     page->source->parked_max * count_workers(page, owner, SCOREBOARD_SERVING));
+}
+
+static void put_client_queue_max(struct page *page)
+{
+    put_line(page, &(struct labels){.bound = NULL},
+             page->source->client_queue_max *
+                 count_workers(page, METRICS_TICKET, SCOREBOARD_SERVING));
 }
 
 static void put_workers(struct page *page)
@@ -607,12 +630,15 @@ static const struct family families[METRIC_COUNT] = {
     [METRIC_PROCESS_DEATHS] = {ALWAYS, put_cells},
     [METRIC_RELOADS] = {ALWAYS, put_reloads},
     [METRIC_CONNECTIONS] = {ALWAYS, put_connections},
+    [METRIC_CONNECTIONS_MAX] = {ALWAYS, put_connections_max},
     [METRIC_ACCEPTED] = {ALWAYS, put_cells},
     [METRIC_PARKED] = {ALWAYS, put_parked},
+    [METRIC_PARKED_MAX] = {WITH_KEEPER, put_parked_max},
     [METRIC_STREAMS] = {ALWAYS, put_streams},
     [METRIC_LOG_DROPPED] = {ALWAYS, put_cells},
     [METRIC_CLIENT_CONNECTIONS] = {WITH_CLIENT, put_client_connections},
     [METRIC_CLIENT_QUEUE] = {WITH_CLIENT, put_client_queue},
+    [METRIC_CLIENT_QUEUE_MAX] = {WITH_CLIENT, put_client_queue_max},
     [METRIC_CLIENT_CALLS] = {WITH_CLIENT, put_cells},
     [METRIC_CLIENT_REQUESTS] = {WITH_CLIENT, put_cells},
     [METRIC_CLIENT_BATCH] = {WITH_CLIENT, put_series},

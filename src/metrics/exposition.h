@@ -48,6 +48,10 @@ struct metrics_source {
     const struct scoreboard *scoreboard;
     /* The path of a route's number; "" for 0 and for one that there is not. */
     const char *(*route)(uint32_t route);
+    /* what settings allow: of a pool, of a worker with stock, of a ticket worker */
+    uint64_t connections_max;
+    uint64_t parked_max;
+    uint64_t client_queue_max;
     void *context; /* handed to the next two, which are NULL where there is no stock */
     void (*ledger)(void *context, struct metrics_ledger *ret_ledger);
     void (*event)(void *context, uint32_t event, struct metrics_stock_event *ret_event);

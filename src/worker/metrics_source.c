@@ -45,12 +45,16 @@ static void on_event(void *context, uint32_t event, struct metrics_stock_event *
 
 void metrics_source_init(struct metrics_source *source, const struct heritage *heritage)
 {
+    const struct settings *settings = heritage->settings;
     bool has_stock = heritage->stock.segment != NULL;
 
     *source = (struct metrics_source){
         .metrics = &heritage->metrics,
         .scoreboard = &heritage->scoreboard,
         .route = route_of_number,
+        .connections_max = (uint64_t)settings->max_connections,
+        .parked_max = (uint64_t)settings->parked_max,
+        .client_queue_max = (uint64_t)settings->http_queue_max,
         .context = (void *)heritage,
         .ledger = has_stock ? on_ledger : NULL,
         .event = has_stock ? on_event : NULL,

@@ -53,6 +53,10 @@ def test_contents(package):
     # whose works the pages contain, where npm brought them
     notices = "/usr/share/doc/ticketd/third-party-notices.txt.gz"
     assert (notices in names) == (shutil.which("npm") is not None)
+    assert {f"/usr/share/{name}" for name in (
+        "bash-completion/completions/ticketctl", "zsh/vendor-completions/_ticketctl",
+        "fish/vendor_completions.d/ticketctl.fish", "doc/ticketd/prometheus/ticketd-alerts.yml",
+        "doc/ticketd/grafana/ticketd.json")} <= names
     assert {os.path.basename(name) for name in names if "/systemd/system/" in name} == set(UNITS)
     assert {name for name in names if name.startswith("/etc/")} == CONFFILES
     assert all(owner == "root/root" and mode[5] == mode[8] == "-" for mode, owner in package.files.values())

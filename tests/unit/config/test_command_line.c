@@ -139,9 +139,9 @@ static void test_refused(void **state)
     CHECK_REFUSED("unexpected argument \"-\"", "-");
     CHECK_REFUSED("--settings-reference: \"html\" is not allowed: env, markdown or mdoc",
                   "--settings-reference=html");
-    CHECK_REFUSED("only one of --check-config, --print-config, --settings-reference, --version "
-                  "and --help can be done",
-                  "--help", "--version");
+    CHECK_REFUSED("--version: an option before it asks for something else", "--help", "--version");
+    CHECK_REFUSED("--settings-reference=env: an option before it asks for something else", "-V",
+                  "--settings-reference=env");
 }
 
 /* An abbreviation that getopt_long would take is refused: a new setting would make it ambiguous. */

@@ -209,10 +209,17 @@ static void test_gauges(void **state)
         scoreboard_show(&scoreboard.slots[slot].client_idle, 4);
     }
     scoreboard_release(&scoreboard, 1);
+    source.connections_max = 100;
+    source.parked_max = 30;
+    source.client_queue_max = 40;
     expose();
     expect_line("ticketd_connections{pool=\"vacancy\"} 2");
     expect_line("ticketd_connections{pool=\"ticket\"} 2");
     expect_line("ticketd_client_connections{state=\"idle\"} 4");
+    expect_line("ticketd_connections_max{pool=\"ticket\"} 100");
+    expect_line("ticketd_parked_requests_max{pool=\"vacancy\"} 30");
+    assert_null(strstr(text, "ticketd_parked_requests_max{pool=\"ticket\"}"));
+    expect_line("ticketd_client_queue_max 40");
     expect_line("ticketd_workers{state=\"serving\",pool=\"vacancy\"} 1");
     expect_line("ticketd_workers{state=\"draining\",pool=\"ticket\"} 0");
 }
