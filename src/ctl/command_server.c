@@ -45,7 +45,8 @@ static void write_status(const struct control_status *status, const struct first
     const struct top *top = &look->top;
     char first[TOP_TEXT], second[TOP_TEXT], third[TOP_TEXT];
 
-    (void)printf("service     %s\nversion     %s\nrole        %s\nmaster      process %" PRId64 "\n",
+    (void)printf("service     %s\nversion     %s\nrole        %s\nmaster      process %" PRId64
+                 "\n",
                  status->service, status->version, status->role, status->master_pid);
     for (uint32_t i = 0; look->known && i < top->pool_count; ++i)
         (void)printf("workers     %s: %.0f serving, %.0f starting, %.0f draining, %.0f died\n",

@@ -25,11 +25,12 @@ struct watch {
     struct ctl *ctl;
     struct transport_listener listener;
     struct screen screen;
+    bool interactive; /* the screen opens with the first event */
     bool utf8;
-    bool ends;  /* by a key, a signal or --once */
-    bool shown; /* something, ever */
+    bool ends;      /* by a key, a signal or --once */
+    bool shown;     /* something, ever */
+    int failure;    /* of top_decode: 0 if there was none */
     uint64_t heard; /* events */
-    int status; /* to end with */
     struct top top;
     struct top_history history;
     const char *lost;
@@ -91,12 +92,12 @@ static bool on_event(void *context, const char *data, size_t len)
     int result = top_decode(&watch->top, data, len);
 
     if (result != 0) {
-        watch->status = result < 0 ? ctl_fail(EX_OSERR, "out of memory")
-                                   : ctl_fail(EX_PROTOCOL, "what the server at %s tells was not "
-                                                           "understood",
-                                              watch->ctl->socket_path);
-        watch->ends = true;
+        watch->failure = result;
         return false;
+    }
+    if (watch->interactive && !watch->screen.open) {
+        screen_open(&watch->screen);
+        watch->listener.fds[1] = watch->screen.reads_keys ? STDIN_FILENO : -1;
     }
     watch->lost = NULL;
     ++watch->heard;
@@ -167,27 +168,42 @@ static void tell_loss(struct watch *watch, const struct control_error *error)
         (void)fprintf(stderr, "ticketctl: trying again: %s\n", error->line);
 }
 
+/* What ended the listening for good.  The screen must be closed: it would take the words with it.
+ */
+static int end_with(const struct watch *watch, int answer, const struct control_error *error)
+{
+    if (watch->ends)
+        return CTL_OK;
+    if (watch->failure < 0)
+        return ctl_fail(EX_OSERR, "out of memory");
+    if (watch->failure > 0)
+        return ctl_fail(EX_PROTOCOL, "what the server at %s tells was not understood",
+                        watch->ctl->socket_path);
+    return control_failed(answer, error);
+}
+
 /* Until it ends, over restarts of the server: a stream that has ended is asked for anew at once,
  * and what is said of the loss is why that failed. */
 static int follow(struct watch *watch)
 {
     struct control_error error;
+    int answer;
 
     for (;;) {
         uint64_t before = watch->heard;
-        int answer = control_listen(watch->ctl, &watch->listener, &error);
 
-        if (watch->ends)
-            return watch->status;
-        if (watch->heard == 0)
-            return control_failed(answer, &error);
+        answer = control_listen(watch->ctl, &watch->listener, &error);
+        if (watch->ends || watch->failure != 0 || watch->heard == 0)
+            break;
         if (watch->heard != before)
             continue;
         tell_loss(watch, &error);
         pause_between(watch);
         if (watch->ends)
-            return watch->status;
+            break;
     }
+    screen_close(&watch->screen);
+    return end_with(watch, answer, &error);
 }
 
 int command_top(struct ctl *ctl)
@@ -205,12 +221,8 @@ int command_top(struct ctl *ctl)
     };
     if (watch.listener.fds[0] == -1)
         return ctl_fail(EX_OSERR, "cannot watch for signals: %s", strerror(errno));
-    if (isatty(STDOUT_FILENO) == 1 && !ctl->json && !ctl->once) {
-        screen_open(&watch.screen);
-        watch.listener.fds[1] = watch.screen.reads_keys ? STDIN_FILENO : -1;
-    }
+    watch.interactive = isatty(STDOUT_FILENO) == 1 && !ctl->json && !ctl->once;
     status = follow(&watch);
-    screen_close(&watch.screen);
     (void)close(watch.listener.fds[0]);
     return status;
 }

@@ -53,8 +53,11 @@ const char *top_seconds(char text[TOP_TEXT], double seconds, bool utf8)
 
     if (isnan(seconds))
         return strcpy(text, NONE);
-    (void)snprintf(text, TOP_TEXT, "%.*f %s", number < 9.995 ? 2 : number < 99.95 ? 1 : 0, number,
-                   unit);
+    (void)snprintf(text, TOP_TEXT, "%.*f %s",
+                   number < 9.995   ? 2
+                   : number < 99.95 ? 1
+                                    : 0,
+                   number, unit);
     return text;
 }
 
@@ -99,8 +102,8 @@ static size_t clip(const char *text, unsigned width)
 __attribute__((format(printf, 3, 4))) static void line(struct printer *printer, enum tone tone,
                                                        const char *format, ...)
 {
-    static const char *const begins[] = {[PLAIN] = "", [STRONG] = "\033[1m", [SOFT] = "\033[2m",
-                                         [ALARM] = "\033[1;31m"};
+    static const char *const begins[] = {
+        [PLAIN] = "", [STRONG] = "\033[1m", [SOFT] = "\033[2m", [ALARM] = "\033[1;31m"};
     const struct top_frame *frame = printer->frame;
     bool last = printer->lines + 1 == frame->height;
     char text[LINE_MAX_BYTES];
@@ -166,8 +169,9 @@ static void print_bar(struct printer *printer, double share)
         width = 60;
     done = (unsigned)(share * width + 0.5);
     for (unsigned i = 0; i < width; ++i)
-        (void)strcat(bar, i >= done ? (printer->frame->utf8 ? "░" : "-")
-                          : printer->frame->utf8 ? "█" : "#");
+        (void)strcat(bar, i >= done              ? (printer->frame->utf8 ? "░" : "-")
+                          : printer->frame->utf8 ? "█"
+                                                 : "#");
     line(printer, PLAIN, "           %s  %.0f %% sold", bar, share * 100);
 }
 
@@ -237,7 +241,8 @@ static void print_way(struct printer *printer)
     if (top->has_stock)
         line(printer, top->ready ? PLAIN : ALARM,
              "Keeper     %s%s   %s behind   %s a batch   sync p50 %s   p99 %s", top->keeper,
-             top->ready ? "" : ", not ready", COUNT(top->lag), RATE(top->batch), SECONDS(top->sync.p50), SECONDS(top->sync.p99));
+             top->ready ? "" : ", not ready", COUNT(top->lag), RATE(top->batch),
+             SECONDS(top->sync.p50), SECONDS(top->sync.p99));
     if (top->has_hop)
         line(printer, strcmp(top->breaker, "closed") == 0 ? PLAIN : ALARM,
              "Vacancy    breaker %s   %s waiting   %s busy   %s idle   retries %s/s", top->breaker,

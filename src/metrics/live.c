@@ -130,8 +130,8 @@ static void add_event_seen(struct live_look *look, const struct metrics_source *
     look->count.sales += event.sales = orders.count[METRICS_ORDER_orders];
     look->count.tickets += event.tickets = orders.count[METRICS_ORDER_tickets_sold];
     look->count.duplicates += orders.count[METRICS_ORDER_duplicates];
-    event.sold_out = metrics_sum_event(metrics, METRICS_OWNER_OF(look->role), index,
-                                       METRICS_EVENT_sold_outs);
+    event.sold_out =
+        metrics_sum_event(metrics, METRICS_OWNER_OF(look->role), index, METRICS_EVENT_sold_outs);
     (void)strlcpy(event.id, metrics_event_id(metrics, index), sizeof(event.id));
     if (look->event_count < LIVE_EVENTS_MAX)
         look->events[look->event_count++] = event;
@@ -255,8 +255,7 @@ static void add_counts(const struct printing *printing, struct json_value *docum
     if (where) {                                                                                   \
         json_add_integer(total, #name, (int64_t)now->count.name);                                  \
         if (rate != NULL)                                                                          \
-            json_add_decimal(rate, #name,                                                          \
-                             rate_of(printing, now->count.name, before->count.name),               \
+            json_add_decimal(rate, #name, rate_of(printing, now->count.name, before->count.name),  \
                              RATE_DECIMALS);                                                       \
     }
     LIVE_COUNTS(X)

@@ -16,8 +16,8 @@
  *      "hop": {"breaker": "closed", "queue", "busy", "idle"}}         of a ticket pool
  *
  * Durations are in seconds; "max" is the upper bound of the highest bucket that was met.  What one
- * look alone cannot tell (interval, rate, latency, batch, sync), and what had nothing to measure, is
- * left out.
+ * look alone cannot tell (interval, rate, latency, batch, sync), and what had nothing to measure,
+ * is left out.
  *
  * For a worker, in the loop's thread; nothing blocks or allocates but live_print (util/json.h). */
 #ifndef TICKETD_METRICS_LIVE_H

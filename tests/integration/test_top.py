@@ -144,6 +144,16 @@ def test_restart(start):
         assert terminal.ends() == 0
 
 
+# Without a server the terminal is left as it is, and one line says why.
+def test_terminal_without_server(tmp_path):
+    (tmp_path / ".env").write_text(f"LEDGER_URL=sqlite:{tmp_path}/no.db\n")
+    with Terminal(tmp_path) as terminal:
+        assert terminal.process.wait(DEADLINE_S) == EX_UNAVAILABLE
+        terminal.read()
+        assert terminal.shown == b""
+        assert terminal.process.stderr.read().startswith(b"ticketctl: no server answers at ")
+
+
 # In a pipe it is one line a second; with --json what the server tells, one object a line.
 @pytest.mark.parametrize("arguments", [[], ["--json"]], ids=["text", "json"])
 def test_pipe(server, arguments):

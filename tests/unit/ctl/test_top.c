@@ -13,9 +13,11 @@ static const char selling[] =
     "{\"time\":1795653319.123,\"interval\":1,\"service\":\"shop\",\"version\":\"1.2\","
     "\"role\":\"monolith\",\"uptime\":7200,"
     "\"ready\":true,\"stock\":{\"available\":1234567,\"capacity\":2000000,\"sold\":765433},"
-    "\"events\":[{\"event\":\"a\",\"available\":1,\"sold\":2,\"rate\":{\"sales\":3,\"tickets\":4.5}},"
+    "\"events\":[{\"event\":\"a\",\"available\":1,\"sold\":2,\"rate\":{\"sales\":3,\"tickets\":4.5}"
+    "},"
     "{\"event\":\"b\",\"available\":5,\"sold\":6}],"
-    "\"keeper\":{\"state\":\"running\",\"lag\":12,\"batch\":3.5,\"sync\":{\"p50\":0.00015,\"p99\":0.002}},"
+    "\"keeper\":{\"state\":\"running\",\"lag\":12,\"batch\":3.5,\"sync\":{\"p50\":0.00015,\"p99\":"
+    "0.002}},"
     "\"total\":{\"sales\":400000},"
     "\"rate\":{\"requests\":2000.5,\"sales\":1000,\"tickets\":1000,\"sold_out\":0,\"replays\":0.4,"
     "\"refused\":0,\"errors\":0},"
@@ -95,8 +97,13 @@ static void test_decodes(void **state)
 /* What is none changes nothing. */
 static void test_refuses(void **state)
 {
-    static const char *const wrong[] = {"", "{}", "[]", "{\"time\":1}", "{\"time\":1,\"role\":\"\"}",
-                                        "{\"time\":\"1\",\"role\":\"x\"}", "{\"time\":1"};
+    static const char *const wrong[] = {"",
+                                        "{}",
+                                        "[]",
+                                        "{\"time\":1}",
+                                        "{\"time\":1,\"role\":\"\"}",
+                                        "{\"time\":\"1\",\"role\":\"x\"}",
+                                        "{\"time\":1"};
 
     (void)state;
     decode(selling);
@@ -179,8 +186,8 @@ static void test_sizes(void **state)
         for (unsigned height = 1; height < 30; height += 4) {
             unsigned lines = 1, columns = 0;
 
-            print((struct top_frame){
-                .width = width, .height = height, .utf8 = true, .styled = true});
+            print(
+                (struct top_frame){.width = width, .height = height, .utf8 = true, .styled = true});
             for (const char *at = text; *at != '\0'; ++at) {
                 if (*at == '\033')
                     at += strcspn(at, "mK"); /* takes no room */

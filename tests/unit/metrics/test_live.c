@@ -37,8 +37,8 @@ static void on_ledger(void *context, struct metrics_ledger *ret_ledger)
 static void on_event(void *context, uint32_t event, struct metrics_stock_event *ret_event)
 {
     (void)context;
-    *ret_event = (struct metrics_stock_event){
-        .available = available[event], .capacity = 100, .lag = 5};
+    *ret_event =
+        (struct metrics_stock_event){.available = available[event], .capacity = 100, .lag = 5};
 }
 
 static int set_up(void **state)
@@ -51,8 +51,8 @@ static int set_up(void **state)
     metrics_own(&metrics, 2, 2, METRICS_TICKET);
     metrics_own(&metrics, METRICS_SLOT_KEEPER(&metrics), 1, METRICS_KEEPER);
     metrics_add_event_id(&metrics, "default", 1);
-    source = (struct metrics_source){
-        .metrics = &metrics, .scoreboard = &scoreboard, .route = route};
+    source =
+        (struct metrics_source){.metrics = &metrics, .scoreboard = &scoreboard, .route = route};
     document = (struct json_document){0};
     return 0;
 }
@@ -94,11 +94,7 @@ static double number(const char *first, const char *second, const char *third)
         return NAN;
     if (second != NULL && json_get_object(&part, third != NULL ? second : first, &part) != 0)
         return NAN;
-    (void)json_get_number(&part,
-                          third != NULL    ? third
-                          : second != NULL ? second
-                                           : first,
-                          &found);
+    (void)json_get_number(&part, third != NULL ? third : second != NULL ? second : first, &found);
     return found;
 }
 
@@ -114,9 +110,8 @@ static void answer(struct metrics_recorder *recorder, uint16_t number_of_route, 
                    uint64_t duration_ns)
 {
     metrics_request(recorder,
-                    (struct metrics_request_key){.route = number_of_route,
-                                                 .status = status,
-                                                 .method = METRICS_METHOD_POST},
+                    (struct metrics_request_key){
+                        .route = number_of_route, .status = status, .method = METRICS_METHOD_POST},
                     duration_ns);
 }
 

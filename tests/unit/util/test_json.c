@@ -562,7 +562,8 @@ static void test_built_bodies_are_exact(void **state)
     expect_accepted(expected, sizeof(expected) - 1);
 }
 
-/* A decimal is written exactly, without zeros that say nothing, and read back as the same number. */
+/* A decimal is written exactly, without zeros that say nothing, and read back as the same number.
+ */
 static void test_decimals_are_exact(void **state)
 {
     (void)state;
@@ -571,9 +572,15 @@ static void test_decimals_are_exact(void **state)
         unsigned decimals;
         const char *expected;
     } cases[] = {
-        {0, 3, "{\"n\":0}"},           {1250, 3, "{\"n\":1.25}"},    {10, 1, "{\"n\":1}"},
-        {5, 9, "{\"n\":0.000000005}"}, {-1250, 3, "{\"n\":-1.25}"}, {7, 0, "{\"n\":7}"},
-        {-5, 1, "{\"n\":-0.5}"},       {1000, 2, "{\"n\":10}"},      {1795653319123, 3, "{\"n\":1795653319.123}"},
+        {0, 3, "{\"n\":0}"},
+        {1250, 3, "{\"n\":1.25}"},
+        {10, 1, "{\"n\":1}"},
+        {5, 9, "{\"n\":0.000000005}"},
+        {-1250, 3, "{\"n\":-1.25}"},
+        {7, 0, "{\"n\":7}"},
+        {-5, 1, "{\"n\":-0.5}"},
+        {1000, 2, "{\"n\":10}"},
+        {1795653319123, 3, "{\"n\":1795653319.123}"},
         {INT64_MIN, 9, "{\"n\":-9223372036.854775808}"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
