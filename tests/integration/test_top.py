@@ -7,9 +7,11 @@ import pty
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import termios
+import threading
 import time
 
 import pytest
@@ -18,7 +20,8 @@ import harness
 from harness import DEADLINE_S, MICROSERVICES, PURCHASE, eventually, run
 
 # sysexits.h
-EX_UNAVAILABLE = 69
+EX_UNAVAILABLE, EX_TEMPFAIL, EX_PROTOCOL = 69, 75, 76
+EX_NO = 1
 ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
 SHOW_CURSOR = b"\x1b[?25h"
 
@@ -187,6 +190,41 @@ def test_once(server, tmp_path):
     missing = run("top", directory=tmp_path, program=ticketctl(), settings={"LEDGER_URL": f"sqlite:{tmp_path}/no.db"})
     assert missing.returncode == EX_UNAVAILABLE and missing.stdout == ""
     assert missing.stderr.startswith("ticketctl: no server answers at ") and missing.stderr.count("\n") == 1
+
+
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+
+
+# Of a server that is none of ours, or has nothing to tell, it says so in one line and ends.
+@pytest.mark.parametrize("answer, status, line", [
+    (b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno\n", EX_NO, "tells nothing: status 404"),
+    (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", EX_TEMPFAIL, "tells nothing: status 503"),
+    (STREAM_HEAD + b"data: {}\n\n", EX_PROTOCOL, "was not understood"),
+    (STREAM_HEAD + b"data: " + 70000 * b"x", EX_PROTOCOL, "is too long"),
+    (STREAM_HEAD, EX_PROTOCOL, "the stream ended"),
+    (STREAM_HEAD + b": nothing\n\n", EX_TEMPFAIL, "did not answer within 0.300 s"),
+    (b"", EX_PROTOCOL, "no answer from"),
+], ids=["404", "503", "not-ours", "endless", "ended", "silent", "no-http"])
+def test_strange_servers(tmp_path, answer, status, line):
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+                if line.startswith("did not answer"):
+                    connection.recv(1)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        result = run("top", "--timeout", "0.3", "--control-socket", path, directory=tmp_path, program=ticketctl())
+        thread.join(DEADLINE_S)
+    assert (result.returncode, result.stdout) == (status, "")
+    assert line in result.stderr and result.stderr.count("\n") == 1
 
 
 # Status tells what an operator asks first: whether it can sell, what is left, and who runs.
