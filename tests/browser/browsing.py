@@ -24,7 +24,7 @@ import harness
 DEADLINE_S = 30.0
 
 OPTIONS = [
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+    "--headless=new", "--no-sandbox", "--remote-debugging-pipe", "--disable-gpu", "--disable-dev-shm-usage",
     # Names are not looked up, and nobody is called.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--no-proxy-server",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps",
@@ -120,24 +120,34 @@ class Browser:
     def all(self, selector):
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
-    def find(self, selector, text=None, deadline_s=DEADLINE_S):
-        """Waits for a visible element, which has that text in it."""
-        end = time.monotonic() + deadline_s
+    def _on(self, selector, text, act, deadline_s=DEADLINE_S):
+        """Waits for a visible element that has that text in it, and returns what `act` makes of it. A page may put
+        another in its place, or something before it, at any time: then it is looked for again."""
+        end, trouble = time.monotonic() + deadline_s, None
         while True:
             try:
                 for element in self.all(selector):
                     if element.is_displayed() and (text is None or text in element.text):
-                        return element
-            except WebDriverException:  # the page has put another in its place meanwhile
-                pass
-            assert time.monotonic() < end, f"no {selector} with {text!r} on the page, which says:\n{self.text()}"
+                        return act(element)
+            except WebDriverException as error:
+                trouble = error
+            assert time.monotonic() < end, (
+                f"no {selector} with {text!r} on the page ({trouble}), which says:\n{self.text()}")
             time.sleep(0.05)
 
+    def find(self, selector, text=None, deadline_s=DEADLINE_S):
+        """Waits for a visible element, which has that text in it."""
+        return self._on(selector, text, lambda element: element, deadline_s)
+
+    def read(self, selector, text=None):
+        """What it says."""
+        return self._on(selector, text, lambda element: element.text)
+
     def click(self, selector, text=None):
-        element = self.find(selector, text)
-        self.script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
-        element.click()
-        return element
+        def act(element):
+            self.script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
+            element.click()
+        self._on(selector, text, act)
 
     def text(self):
         return self.driver.find_element(By.TAG_NAME, "body").text
