@@ -447,7 +447,7 @@ static void put_client_queue(struct page *page)
 static void put_connections_max(struct page *page)
 {
     for (enum metrics_owner owner = METRICS_NOBODY;
-         (owner = next_owner(page, owner, true)) < METRICS_OWNER_COUNT;)
+         (owner = next_owner(page, owner, METRICS_TICKET)) < METRICS_OWNER_COUNT;)
         put_line(page, &(struct labels){.value = {pool_of(owner)}}, page->source->connections_max);
 }
 
@@ -473,7 +473,7 @@ static uint64_t count_workers(const struct page *page, enum metrics_owner owner,
 static void put_parked_max(struct page *page)
 {
     for (enum metrics_owner owner = METRICS_NOBODY;
-         (owner = next_owner(page, owner, true)) < METRICS_OWNER_COUNT;)
+         (owner = next_owner(page, owner, METRICS_TICKET)) < METRICS_OWNER_COUNT;)
         if (owner != METRICS_TICKET)
             put_line(page, &(struct labels){.value = {pool_of(owner)}},
                      page->source->parked_max * count_workers(page, owner, SCOREBOARD_SERVING));
