@@ -204,7 +204,12 @@ class Buyers(Load):
     def wait_each(self):
         """Waits until every client has been answered once more."""
         since = time.monotonic()
-        eventually(lambda: not self.running or min(self._last_s.values()) > since, "an answer to each client")
+
+        def is_answered():
+            with self._lock:
+                answered = sum(last_s > since for last_s in self._last_s.values())
+            return answered >= self.running
+        eventually(is_answered, "an answer to each client")
 
 
 def buyers(unit, **more):
