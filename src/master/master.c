@@ -133,7 +133,7 @@ static int open_bell(int *ret_bell)
 }
 
 /* While the ledger loads: there is no child, and no client has been answered; the ledger is whole
- * whenever its process ends. */
+ * whenever its process ends, and a unix socket that is left behind is no hindrance to the next. */
 static void on_stop_while_loading(int number)
 {
     (void)number;
