@@ -17,19 +17,21 @@ STATE = "/var/lib/ticketd"
 BACKUP = "/var/backups/ticketd.db"
 # As many as make the ledger too large to be copied between two of its transactions.
 OLD_SALES = 500_000
+# For the commands of one example, which wait for clients and locks.
+LIMIT_S = DEADLINE_S * 3
 ERROR, CRITICAL = "3", "2"
 
 
 def commands(title):
-    """The lines of the first example after the paragraph that begins with **title."""
-    found = re.search(rf"^\*\*{title}\b.*?^```sh\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    """The lines of the first example after the paragraph that begins with **title, or of that row of a table."""
+    found = re.search(rf"^\*\*{title}\b.*?^```sh\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL) or \
+        re.search(rf"^\| {title} \| `(.*?)`", README.read_text(), re.MULTILINE)
     assert found, f"README has no example of how to {title}"
     return found[1]
 
 
 def do(unit, title):
-    done = unit.manager.run("bash", "-euc", commands(title), timeout=DEADLINE_S * 3)
-    return done.stdout
+    return unit.manager.run("bash", "-euc", commands(title).replace("monolith", unit.pool), timeout=LIMIT_S).stdout
 
 
 def audit(unit, ledger):
@@ -37,23 +39,31 @@ def audit(unit, ledger):
 
 
 @pytest.fixture
-def seller(monolith, tmp_path):
-    """The monolith, which has sold a lot already."""
-    folder = monolith.manager.root / STATE.lstrip("/")
-    folder.mkdir(exist_ok=True)
-    fill = Path(os.environ["TICKETD_BUILD"]) / "tests/bench/fill-ledger"
-    # not where it is wanted: SQLite looks for the true names of folders, and they are another root's
-    filled = tmp_path / "ledger.db"
-    subprocess.run([fill, filled, str(OLD_SALES), "60"], check=True)
-    shutil.copyfile(filled, folder / "ledger.db")
-    monolith.manager.run("chown", "-R", "ticketd:ticketd", STATE)
-    monolith.start()
-    yield monolith
-    monolith.stop()
-    root = monolith.manager.root
-    for path in (root / BACKUP.lstrip("/"), *folder.glob("before.db*")):
+def places(units):
+    """The units, and nothing where README's lines put files."""
+    yield units
+    root = units["monolith"].manager.root
+    for unit in units.values():
+        unit.stop()
+    for path in (root / BACKUP.lstrip("/"), *(root / STATE.lstrip("/")).glob("before.db*")):
         path.unlink(missing_ok=True)
     shutil.rmtree(root / "srv/tickets", ignore_errors=True)
+
+
+@pytest.fixture
+def seller(places, tmp_path):
+    """The monolith, which has sold a lot already."""
+    unit = places["monolith"]
+    state = unit.manager.root / STATE.lstrip("/")
+    # not where it is wanted: SQLite looks for the true names of folders, and they are another root's
+    filled = tmp_path / "ledger.db"
+    subprocess.run([Path(os.environ["TICKETD_BUILD"]) / "tests/bench/fill-ledger", filled, str(OLD_SALES), "60"],
+                   check=True)
+    state.mkdir(exist_ok=True)
+    shutil.copyfile(filled, state / "ledger.db")
+    unit.manager.run("chown", "-R", "ticketd:ticketd", STATE)
+    unit.start()
+    return unit
 
 
 # ---------------------------------------------------------------- what to do
@@ -66,6 +76,7 @@ def test_back_up_and_restore(seller):
         load.wait_answers(100)
         saved = load.orders[-1]
         assert re.search("all agree$", do(seller, "Back up"), re.MULTILINE)
+        assert os.stat(seller.manager.root / BACKUP.lstrip("/")).st_mode & 0o077 == 0
         load.wait_answers(100)
         lost = load.orders[-1]
         do(seller, "Restore")
@@ -76,10 +87,20 @@ def test_back_up_and_restore(seller):
     assert lost in seller.manager.run("ticketctl", "--ledger-url", f"sqlite:{STATE}/before.db", "orders", lost).stdout
     seller.stop()
     assert "all agree" in audit(seller, f"{STATE}/ledger.db")
+    # a new machine, with nothing but the backup
+    shutil.rmtree(seller.manager.root / STATE.lstrip("/"))
+    do(seller, "bring a ledger to a new machine")
+    seller.start()
+    assert [seller.order_status(order) for order in (saved, kept)] == ["confirmed", 404]
+    assert seller.buy()
 
 
 # The ledger moves to another folder while clients wait: none is refused, nothing that was sold is lost.
-def test_move(seller):
+@pytest.mark.parametrize("pool", ["monolith", "vacancy"])
+def test_move(places, pool):
+    seller = places[pool]
+    seller.setting(INITIAL_STOCK=1000000)
+    seller.start()
     before = seller.available()
     with buyers(seller) as load:
         load.wait_answers(100)
