@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -121,6 +122,7 @@ class Debian13:
         remove_leftovers()
         self.folder = Path(tempfile.gettempdir()).resolve() / f"{PREFIX}{os.getpid()}"
         self.root = self.folder / "root"
+        self.processes = []
         self.root.mkdir(parents=True)
         try:
             self._bootstrap()
@@ -152,6 +154,7 @@ class Debian13:
         process = subprocess.Popen(["unshare", *namespaces, *map(str, command)], stdin=subprocess.DEVNULL, stdout=log,
                                    stderr=subprocess.STDOUT, preexec_fn=die_with_test, text=True)
         process.log = log
+        self.processes.append(process)
         return process
 
     def _finish(self, process, check=True):
@@ -186,19 +189,31 @@ class Debian13:
 
     @staticmethod
     def leader(process):
-        """The process to which a command that was started has come."""
-        return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+        """The process to which a command that was started has come: the first in its namespaces."""
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while not (pids := children.read_text().split()):
+            assert process.poll() is None, f"{process.args} ended at once:\n{Debian13.output(process)}"
+            time.sleep(0.01)
+        return int(pids[0])
 
     def curl(self, process, *arguments):
         """Asks on the loopback of a command that was started, once it listens."""
-        return output_of("nsenter", "-t", self.leader(process), "--net", "curl", "-sS", "--retry", 120,
-                         "--retry-delay", 1, "--retry-connrefused", *arguments)
+        try:
+            return output_of("nsenter", "-t", self.leader(process), "--net", "curl", "-s", "--retry", 120,
+                             "--retry-delay", 1, "--retry-all-errors", *arguments)
+        except subprocess.CalledProcessError as error:
+            raise AssertionError(f"{process.args} does not answer:\n{self.output(process)}") from error
 
     def exists(self, path):
         return (self.root / path.lstrip("/")).exists()
 
     def close(self):
-        """Removes it. May run twice."""
+        """Ends what runs in it and removes it. May run twice."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+            process.log.close()
+        self.processes.clear()
         with suppress(FileNotFoundError):
             remove(self.folder)
 
