@@ -8,14 +8,18 @@ import pytest
 MESON_SKIP = 77
 
 
+def interrupt(_signum, _frame):
+    raise KeyboardInterrupt
+
+
 @pytest.fixture(scope="session")
 def debian():
     reason = debian13.why_not()
     if reason:
         pytest.skip(reason)
-    # Ended by a signal, the fixture must still clean up.
-    for signum in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, lambda *_: signal.raise_signal(signal.SIGINT))
+    # Ended by a signal, the fixture must still clean up. Started in the background, SIGINT is ignored.
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, interrupt)
     one = debian13.Debian13()
     yield one
     one.close()
