@@ -157,7 +157,8 @@ static void take_path(struct upstream *upstream, uint64_t now_ms)
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     struct addrinfo found = {.ai_addr = (struct sockaddr *)&name, .ai_addrlen = sizeof(name)};
 
-    (void)snprintf(name.sun_path, sizeof(name.sun_path), "%s", upstream->options.endpoint.host);
+    (void)snprintf(name.sun_path, sizeof(name.sun_path), "%.*s", (int)sizeof(name.sun_path) - 1,
+                   upstream->options.endpoint.host);
     take_answer(upstream, NULL, &found, now_ms);
 }
 

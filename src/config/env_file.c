@@ -125,20 +125,20 @@ int env_file_parse(char *text, size_t size, env_file_on_entry on_entry, void *ct
         text += strlen(byte_order_mark);
     for (char *line = text, *next; line < end; line = next) {
         char *newline = memchr(line, '\n', (size_t)(end - line));
-        char *line_end = newline != NULL ? newline : end;
+        size_t len = (size_t)((newline != NULL ? newline : end) - line);
         const char *what;
         char *name;
         char *value;
         int r;
 
-        next = line_end + 1;
-        if (line_end > line && line_end[-1] == '\r')
-            line_end--;
-        *line_end = '\0';
+        next = line + len + 1;
+        if (len > 0 && line[len - 1] == '\r')
+            len--;
+        line[len] = '\0';
         number++;
-        if (memchr(line, '\0', (size_t)(line_end - line)) != NULL)
+        if (strlen(line) != len)
             what = "a NUL byte";
-        else if (line_end - line > ENV_FILE_LINE_MAX)
+        else if (len > ENV_FILE_LINE_MAX)
             what = line_too_long;
         else
             what = parse_line(line, &name, &value);

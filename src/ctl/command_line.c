@@ -124,7 +124,7 @@ static int set_timeout(struct parsing *parsing, const char *value)
     double seconds;
 
     if (!read_number(value, &seconds, &end) || *end != '\0' || seconds < 0.001 ||
-        seconds > SECONDS_MAX)
+        seconds > (double)SECONDS_MAX)
         return refuse(parsing, "--timeout", value, "is not allowed: seconds from 0.001 to 3600");
     parsing->line->ctl.timeout_ms = (unsigned)(seconds * 1000);
     parsing->line->ctl.has_timeout = true;
@@ -137,7 +137,7 @@ static int set_limit(struct parsing *parsing, const char *value)
     double number;
 
     if (!read_number(value, &number, &end) || *end != '\0' || strchr(value, '.') != NULL ||
-        number < 1 || number > CTL_ORDERS_MAX)
+        number < 1 || number > (double)CTL_ORDERS_MAX)
         return refuse(parsing, "--limit", value,
                       "is not allowed: a whole number from 1 to 100000; --all has no limit");
     parsing->line->ctl.limit = (uint32_t)number;

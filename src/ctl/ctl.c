@@ -25,7 +25,7 @@ int ctl_locate(struct ctl *ctl, const struct settings_input *input)
     char error[SETTINGS_ERROR_MAX];
     int result = settings_load(&ctl->settings, input, error);
 
-    ctl->place = (struct ledger_place){NULL};
+    ctl->place = (struct ledger_place){.ops = NULL};
     if (result == 0 && !control_path_is_ticket(&ctl->settings))
         result =
             ledger_place_find(ctl->settings.ledger_url, &ctl->place, error, SETTINGS_ERROR_MAX);

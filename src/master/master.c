@@ -133,6 +133,33 @@ static int open_bell(int *ret_bell)
     return *ret_bell == -1 ? -errno : 0;
 }
 
+/* While the ledger loads: there is no child, and no client has been answered; the ledger is whole
+ * whenever its process ends, and a unix socket that is left behind is no hindrance to the next. */
+static void on_stop_while_loading(int number)
+{
+    (void)number;
+    _exit(EXIT_SUCCESS);
+}
+
+/* `now`: SIGTERM and SIGINT end the process as soon as they come, for a large ledger, a slow disk
+ * or another process that has the ledger would keep it from its loop for long; else they wait for
+ * the loop. */
+static void let_stop_end(bool now)
+{
+    struct sigaction action = {.sa_handler = now ? on_stop_while_loading : SIG_DFL};
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    if (!now)
+        (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGINT, &action, NULL);
+    if (now)
+        (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 /* 0; TICKETD_INVALID: a setting is wrong; any other: why it cannot be had; the log has said so. */
 static int open_stock(struct master *master)
 {
@@ -143,8 +170,10 @@ static int open_stock(struct master *master)
     if (!deployment->owns_stock)
         return 0;
     (void)notify_send(&master->notify, "STATUS=Starting: loading the ledger");
+    let_stop_end(true);
     result = stock_owner_open(&master->owner, &master->settings,
                               POOL_SLOTS(deployment->pools[0].workers), error);
+    let_stop_end(false);
     if (result != 0) {
         log_critical("%s", error);
         return result;

@@ -16,6 +16,7 @@ repair        how long a killed worker is felt
 recovery      start with a large ledger: time and memory
 postgres      the same sale done by PostgreSQL
 hop           what the way through two pools costs
+units         what a restart, a reload and an upgrade under systemd cost the clients
 memory        a worker's private memory, and what an idle connection costs
 soak          memory over minutes of mixed load
 fairness      how connections spread over four workers

@@ -31,6 +31,7 @@ from bench import (  # noqa: E402
     recovery,
     repair,
     soak,
+    units,
     visit,
 )
 from bench.client import Connection, Request  # noqa: E402
@@ -439,6 +440,21 @@ class Processes(unittest.TestCase):
             ],
             [],
         )
+
+
+class GapTest(unittest.TestCase):
+    # The gap is one client's own: what others were told meanwhile does not hide it.
+    def test_one_client_waits(self):
+        place = types.SimpleNamespace(address=None, pool="monolith")
+        load = units.buyers(place)
+        sold = types.SimpleNamespace(closes=False, status=200, json=lambda: {})
+        with (
+            mock.patch("unit.time.monotonic", side_effect=[10.0, 10.5, 11.0, 11.2, 14.0]),
+            mock.patch("unit.threading.get_ident", side_effect=[1, 2, 2, 2, 1]),
+        ):
+            for _ in range(5):
+                load._count(sold)
+        self.assertEqual((load.longest_gap_s, load.answered), (4.0, 5))
 
 
 if __name__ == "__main__":

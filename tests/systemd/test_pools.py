@@ -98,7 +98,7 @@ def test_restart_ticket_under_load(vacancy, ticket, keepalive):
         ticket.systemctl("restart")
         load.wait_answers(100)
     print(f"restart of the ticket pool: {load.answered} answers, {len(load.failures)} failed, "
-          f"longest time without one {load.longest_gap_s * 1000:.0f} ms")
+          f"longest time that a client went without one {load.longest_gap_s * 1000:.0f} ms")
     assert not load.failures, load.failures[:5]
     assert vacancy.available() == 1000000 - load.sold
 
@@ -115,7 +115,7 @@ def test_restart_vacancy_under_load(vacancy, ticket):
         load.wait_answers(100)
         eventually(ticket.is_ready, "the ticket pool is ready again")
     print(f"restart of the vacancy pool: {load.answered} answers, {len(load.failures)} failed, "
-          f"longest time without one {load.longest_gap_s * 1000:.0f} ms")
+          f"longest time that a client went without one {load.longest_gap_s * 1000:.0f} ms")
     assert not load.failures, load.failures[:5]
     assert (vacancy.available(), ticket.restarts) == (1000000 - load.sold, 0)
 

@@ -1,7 +1,10 @@
 """What the tests under systemd share: a unit with its socket, and clients that measure."""
 
 import json
+import os
 import re
+import shutil
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -50,6 +53,20 @@ class Unit:
 
     def wait_state(self, state, **more):
         eventually(lambda: self.state == state, f"{self.service} is {state}", **more)
+
+    def told(self):
+        """What `systemctl status` tells an operator."""
+        return self.manager.run("systemctl", "status", "--no-pager", "--full", self.service, check=False).stdout
+
+    def exposure(self):
+        """systemd's own judgement, of 10; the lower the better."""
+        told = self.manager.run("systemd-analyze", "security", "--no-pager", self.service, check=False).stdout
+        return float(re.search(r"Overall exposure level for .*?: ([\d.]+)", told)[1])
+
+    def start_ms(self):
+        """How long the last start took, from systemd's decision to the service's word that it is ready."""
+        began, ready = (int(self.show(f"{name}TimestampMonotonic")) for name in ("InactiveExit", "ActiveEnter"))
+        return (ready - began) / 1000
 
     def wait_status(self, text):
         eventually(lambda: text in self.show("StatusText"), f"the status says {text!r}")
@@ -142,20 +159,57 @@ class Unit:
         return self.ask("GET", "/ready").status == 200
 
 
+class Binary:
+    """The ticketd that the units run, which can be replaced by versions that differ by a mark at their end."""
+
+    def __init__(self, unit):
+        self.unit = unit
+        self.path = unit.manager.root / re.search(r"path=/(\S+)", unit.show("ExecStart"))[1]
+        self.original = self.path.with_suffix(".original")
+        shutil.copy2(self.path, self.original)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.replace(self.original, self.path)
+
+    def upgrade(self, mark):
+        """As an operator does it: the new file in the place of the old one, and a restart."""
+        new = self.path.with_suffix(".new")
+        shutil.copy2(self.original, new)
+        with open(new, "ab") as file:
+            file.write(mark)
+        os.replace(new, self.path)
+        self.unit.systemctl("restart")
+        running = os.stat(self.unit.manager.root / f"proc/{self.unit.main_pid}/exe")
+        assert (running.st_ino, running.st_size) == (os.stat(self.path).st_ino,
+                                                     os.stat(self.original).st_size + len(mark))
+
+
 class Buyers(Load):
-    """Load on a unit, which also knows the longest time in which nobody was answered."""
+    """Load on a unit, which also knows the longest time that one of its clients went without an answer."""
 
     def __init__(self, unit, **more):
-        self.longest_gap_s, self._last_s = 0.0, None
+        self.longest_gap_s, self._last_s = 0.0, {}
         super().__init__(unit, **more)
 
     def _count(self, answer):
         super()._count(answer)
+        client, now = threading.get_ident(), time.monotonic()
         with self._lock:
-            now = time.monotonic()
-            if self._last_s is not None:
-                self.longest_gap_s = max(self.longest_gap_s, now - self._last_s)
-            self._last_s = now
+            self.longest_gap_s = max(self.longest_gap_s, now - self._last_s.get(client, now))
+            self._last_s[client] = now
+
+    def wait_each(self):
+        """Waits until every client has been answered once more."""
+        since = time.monotonic()
+
+        def is_answered():
+            with self._lock:
+                answered = sum(last_s > since for last_s in self._last_s.values())
+            return answered >= self.running
+        eventually(is_answered, "an answer to each client")
 
 
 def buyers(unit, **more):
