@@ -81,6 +81,7 @@ def test_sale(page, start):
         eventually(lambda: figure(page, "stock.available") < before, "the stock drains")
         assert page.find("[data-figure='latency.sales.p99']").text.split()[1] in ("µs", "ms", "s")
         eventually(lambda: int(samples(page)) >= 4, "there is something to plot")
+        undisturbed = page.script("return performance.now()")
         page.screenshot(f"dashboard-sale-{harness.MODE}", whole=True)
     answer = server.ask("POST", PURCHASE, {"qty": server.available()})
     assert answer.json()["success"], answer
@@ -92,11 +93,12 @@ def test_sale(page, start):
     assert (figure(page, "stock.available"), figure(page, "stock.sold"), figure(page, "total.sales")) == (
         server.available(), tickets, count) == (0, 100000, count)
     page.screenshot(f"dashboard-sold-out-{harness.MODE}", whole=True)
-    measure(page)
+    measure(page, undisturbed)
 
 
-def measure(browser):
-    """Prints what the page weighs and how fast it is; and it does not move under the reader's eyes."""
+def measure(browser, until):
+    """Prints what the page weighs and how fast it is; and until then, before any screenshot gave it another
+    size, it has not moved under the reader's eyes."""
     told = browser.script("""
         const loaded = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
             .filter((entry) => !entry.name.endsWith('/stream'));
@@ -108,13 +110,13 @@ def measure(browser):
             plotted: performance.getEntriesByName('first-plot')[0].startTime,
         };""")
     shifts = browser.driver.execute_async_script("""
-        const done = arguments[0];
+        const [until, done] = arguments;
         const shifts = [];
         new PerformanceObserver((list) => {
-            for (const entry of list.getEntries())
+            for (const entry of list.getEntries().filter((entry) => entry.startTime < until))
                 shifts.push([entry.value, entry.sources.map(({node}) => node?.parentElement?.outerHTML.slice(0, 100))]);
         }).observe({type: 'layout-shift', buffered: true});
-        setTimeout(() => done(shifts), 100);""")
+        setTimeout(() => done(shifts), 100);""", until)
     shift = sum(value for value, _ in shifts)
     print(f"page: {told['bytes']} bytes sent in {told['files']} answers ({told['unpacked']} unpacked), first figures "
           f"after {told['first']:.0f} ms, first line of a plot after {told['plotted']:.0f} ms, layout shift {shift:.4f}")
