@@ -8,6 +8,7 @@
 
 /* Rates are told in tenths, durations in tenths of microseconds. */
 #define RATE_DECIMALS     1
+#define RATE_MAX          (INT64_MAX / 1024) /* above any that there is */
 #define DURATION_DECIMALS 7
 #define DURATION_UNIT_NS  100
 
@@ -240,8 +241,9 @@ static void add_duration(struct json_value *object, const char *name, uint64_t n
 static int64_t rate_of(const struct printing *printing, uint64_t now, uint64_t before)
 {
     double seconds = (double)printing->interval_ns / 1e9;
+    double rate = now > before ? (double)(now - before) * 10 / seconds + 0.5 : 0;
 
-    return now > before ? (int64_t)((double)(now - before) * 10 / seconds + 0.5) : 0;
+    return rate < (double)RATE_MAX ? (int64_t)rate : RATE_MAX;
 }
 
 static void add_counts(const struct printing *printing, struct json_value *document)
