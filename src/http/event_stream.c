@@ -301,10 +301,11 @@ static void on_left(void *context)
 
 static void set_count(struct event_source *source, uint32_t count)
 {
+    struct http_server *server = source->server;
+
+    server->streams += count - source->count;
     source->count = count;
-    /* relaxed: a number for people */
-    if (source->options.count != NULL)
-        atomic_store_explicit(source->options.count, count, memory_order_relaxed);
+    scoreboard_show(&server->slot->streams, server->streams);
 }
 
 /* The request is over, however it came to it. */

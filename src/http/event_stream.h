@@ -22,14 +22,14 @@
  *
  * A stream ends when its client closes the connection, or its writing half: who will never ask
  * again is taken for gone.  One that takes no bytes is ended after WRITE_TIMEOUT.  A stream is a
- * connection like any other and counts as one.
+ * connection like any other and counts as one; how many streams a worker has is told in its slot of
+ * the scoreboard.
  *
  * Workers only; in the loop's thread.  The memory of a stream is its request's, and at most one
  * event that all who are at it share. */
 #ifndef TICKETD_HTTP_EVENT_STREAM_H
 #define TICKETD_HTTP_EVENT_STREAM_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -59,7 +59,6 @@ struct event_source_options {
      * there are streams. */
     bool (*state)(void *context, uint64_t *ret_version, struct text *ret_data);
     void *context;
-    _Atomic uint32_t *count; /* where the number of streams is told; NULL: nowhere */
 };
 
 struct event_source;

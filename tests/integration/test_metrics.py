@@ -12,6 +12,7 @@ import pytest
 from durability import RESTOCK, SALE, Buyers, Ledger, keeper, paused, reader
 from harness import (AVAILABLE, MICROSERVICES, POOLS, PURCHASE, RESERVE, SELL_PATH, STOCK_POOL, alive, alone, assert_problem,
                      eventually)
+from streams import Stream
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMTOOL = ROOT / "build-tools" / "promtool"
@@ -115,6 +116,17 @@ def expect_sales(seen, orders, replays, sold_outs):
         assert seen.sum("ticketd_sales_total", event="default", pool=pool) == orders, pool
         assert seen.sum("ticketd_replays_total", event="default", pool=pool) == replays, pool
         assert seen.sum("ticketd_sold_outs_total", event="default", pool=pool) == sold_outs, pool
+
+
+# Streams that are open are told while they are, over all workers.
+def test_streams(start):
+    server = start(WORKERS=2)
+
+    def told():
+        return scrape(server).sum("ticketd_streams", pool=STOCK_POOL)
+    with Stream(server), Stream(server), Stream(server):
+        eventually(lambda: told() == 3, "three streams are told")
+    eventually(lambda: told() == 0, "their end is told")
 
 
 # After a known set of requests every counter is exact over all workers; so it is after all workers,
