@@ -20,6 +20,9 @@
 #define REST_MIN_US 200
 #define REST_MAX_US 20000
 #define OVERLOADED  "this worker has as many streams as it may; ask again later"
+/* Most streams of the control site in one worker, whatever their source: its other connections are
+ * for the operator's commands. */
+#define CONTROL_STREAMS_MAX (HTTP_CONTROL_CONNECTIONS_MAX / 2)
 
 /* One event as it is sent: shared by the source, while it is the newest, and by all streams whose
  * sockets have not taken all of it. */
@@ -299,12 +302,15 @@ static void on_left(void *context)
         finish(stream);
 }
 
-static void set_count(struct event_source *source, uint32_t count)
+/* `change`: 1 or -1. */
+static void count_stream(const struct event_stream *stream, int change)
 {
-    struct http_server *server = source->server;
+    struct http_server *server = stream->source->server;
 
-    server->streams += count - source->count;
-    source->count = count;
+    stream->source->count += (uint32_t)change;
+    server->streams += (uint32_t)change;
+    if (stream->exchange->control)
+        server->control_streams += (uint32_t)change;
     scoreboard_show(&server->slot->streams, server->streams);
 }
 
@@ -316,7 +322,7 @@ static void on_gone(void *data)
 
     h2o_linklist_unlink(&stream->link);
     release_event(&stream->sending);
-    set_count(source, source->count - 1);
+    count_stream(stream, -1);
     if (source->count > 0)
         return;
     http_timer_set(&source->look_timer, 0, 0);
@@ -338,7 +344,7 @@ static struct event_stream *new_stream(struct event_source *source, struct http_
     }
     if (source->count == 0 || source->options.asks_on_join)
         look(source);
-    set_count(source, source->count + 1);
+    count_stream(stream, 1);
     become_busy(stream);
     return stream;
 }
@@ -422,7 +428,8 @@ void event_source_join(struct event_source *source, struct http_exchange *exchan
         answer_head(exchange);
         return;
     }
-    if (source->count >= source->options.streams_max) {
+    if (source->count >= source->options.streams_max ||
+        (exchange->control && source->server->control_streams >= CONTROL_STREAMS_MAX)) {
         http_problem(exchange, PROBLEM_overloaded, OVERLOADED);
         return;
     }

@@ -83,7 +83,8 @@ struct http_server {
     h2o_socket_t *bell;
     uint64_t now_ms;                /* clock_monotonic_ms() at the last sweep */
     uint32_t connections;           /* the public's */
-    uint32_t streams;               /* of all sources */
+    uint32_t streams;               /* of all sources and both sites */
+    uint32_t control_streams;       /* the control site's */
     h2o_socket_t *control_listener; /* NULL: none, or draining */
     uint32_t control_connections;
     uint64_t accept_failed_ms; /* now_ms when accept last failed for want of something */

@@ -80,6 +80,7 @@ static void extend(struct http_server *server)
     fresh_source = event_source_new(server, &options);
     http_server_add_path(&server->site, PATH, false, join, &source);
     http_server_add_path(&server->site, FRESH_PATH, false, join, &fresh_source);
+    http_server_add_path(&server->control, PATH, false, join, &source);
 }
 
 static int set_up(void **state)
@@ -105,12 +106,17 @@ static int tear_down(void **state)
     return 0;
 }
 
-static int ask(const char *request)
+static int ask_site(bool control, const char *request)
 {
-    int fd = serving_connect(false);
+    int fd = serving_connect(control);
 
     serving_send(fd, request, strlen(request));
     return fd;
+}
+
+static int ask(const char *request)
+{
+    return ask_site(false, request);
 }
 
 /* Adds what has come; false at the connection's end. */
@@ -415,6 +421,35 @@ static void test_limit(void **state)
         (void)close(fds[i]);
 }
 
+/* Streams of the control site leave half of its connections to commands, and one that ends makes
+ * room for another. */
+static void test_control_limit(void **state)
+{
+    int fds[HTTP_CONTROL_CONNECTIONS_MAX / 2];
+    struct answer answer;
+    int fd;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(fds); ++i) {
+        fds[i] = ask_site(true, GET(""));
+        await(fds[i], "id: 7\n");
+    }
+    answer = serving_ask(true, "GET", PATH, "", NULL);
+    expect_problem(&answer, 503, "overloaded");
+    answer = serving_ask(true, "GET", "/", "", NULL);
+    assert_int_equal(answer.status, 200);
+    fd = ask(GET(""));
+    await(fd, "id: 7\n");
+    (void)close(fd);
+    (void)close(fds[0]);
+    while (streams() == COUNT(fds))
+        serving_turn();
+    fds[0] = ask_site(true, GET(""));
+    await(fds[0], "id: 7\n");
+    for (size_t i = 0; i < COUNT(fds); ++i)
+        (void)close(fds[i]);
+}
+
 /* ------------------------------------------------------------------ slow clients */
 
 static const char *long_data(void)
@@ -580,9 +615,9 @@ int main(void)
         CASE(test_no_state_yet), CASE(test_format),        CASE(test_retry_is_spread),
         CASE(test_other_forms),  CASE(test_last_event_id), CASE(test_greatest_id),
         CASE(test_fresh_source), CASE(test_heartbeat),     CASE(test_crowd),
-        CASE(test_idle_source),  CASE(test_limit),         CASE(test_slow_reader),
-        CASE(test_stuck_client), CASE(test_leaving),       CASE(test_half_closed),
-        CASE(test_next_request), CASE(test_drain),
+        CASE(test_idle_source),  CASE(test_limit),         CASE(test_control_limit),
+        CASE(test_slow_reader),  CASE(test_stuck_client),  CASE(test_leaving),
+        CASE(test_half_closed),  CASE(test_next_request),  CASE(test_drain),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
