@@ -7,8 +7,11 @@
 #include "route/route.h"
 
 #define LIVE_INTERVAL_MS 1000
-/* A look so old tells no rate of now: nobody has watched since. */
+/* A look so old tells no rate of now: nobody has watched since; one so young none at all, for next
+ * to nothing has happened since: somebody has come as another one left. */
 #define LIVE_STALE_MS (3 * LIVE_INTERVAL_MS)
+#define LIVE_FRESH_MS (LIVE_INTERVAL_MS / 2)
+#define NS_PER_MS     UINT64_C(1000000)
 /* Most that watch one worker: pages and terminals of operators. */
 #define LIVE_STREAMS_MAX 64
 /* All that the page may do: fetch from this server, and run no script but its files. */
@@ -33,6 +36,11 @@ static bool sells(const char *path)
            strcmp(path, "/api/v1/reserve/batch") == 0;
 }
 
+static bool is_comparable(uint64_t age_ns)
+{
+    return age_ns >= LIVE_FRESH_MS * NS_PER_MS && age_ns <= LIVE_STALE_MS * NS_PER_MS;
+}
+
 static bool look(void *context, uint64_t *ret_version, struct text *ret_data)
 {
     struct live_feed *feed = context;
@@ -41,7 +49,7 @@ static bool look(void *context, uint64_t *ret_version, struct text *ret_data)
     int len;
 
     live_look(now, &feed->source);
-    if (before != NULL && now->at_ns - before->at_ns > LIVE_STALE_MS * UINT64_C(1000000))
+    if (before != NULL && !is_comparable(now->at_ns - before->at_ns))
         before = NULL;
     len = live_print(feed->text, now, before, feed->service_name);
     if (len < 0)

@@ -195,6 +195,13 @@ def test_once(server, tmp_path):
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 
 
+# Whoever comes as another one leaves is told rates of a time that is long enough to have some.
+def test_once_after_another(start):
+    server = start(WORKERS=1)
+    intervals = [json.loads(ctl(server, "top", "--once", "--json").stdout)["interval"] for _ in range(4)]
+    assert all(0.5 <= interval for interval in intervals), intervals
+
+
 # Of a server that is none of ours, or has nothing to tell, it says so in one line and ends.
 @pytest.mark.parametrize("answer, status, line", [
     (b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno\n", EX_NO, "tells nothing: status 404"),
