@@ -20,6 +20,9 @@
 #define REST_MIN_US 200
 #define REST_MAX_US 20000
 #define OVERLOADED  "this worker has as many streams as it may; ask again later"
+/* How much of MAX_CONNECTIONS streams may take, which, other than idle connections, are never
+ * ended: the rest is left to buyers. */
+#define STREAMS_PERCENT 75
 /* Most streams of the control site in one worker, whatever their source: its other connections are
  * for the operator's commands. */
 #define CONTROL_STREAMS_MAX (HTTP_CONTROL_CONNECTIONS_MAX / 2)
@@ -408,6 +411,26 @@ static void answer_head(struct http_exchange *exchange)
     h2o_send(exchange->req, NULL, 0, H2O_SEND_STATE_FINAL);
 }
 
+/* This worker's share of those of the pool's connections that streams may take; one at least. */
+static uint32_t share_of_streams(const struct http_server *server)
+{
+    uint32_t serving = scoreboard_pool_load(server->scoreboard, server->pool).serving;
+    uint64_t all = (uint64_t)server->settings->max_connections * STREAMS_PERCENT / 100;
+
+    all = all > 0 ? all : 1;
+    return (uint32_t)(serving < 2 ? all : (all + serving - 1) / serving);
+}
+
+static bool is_full(const struct event_source *source, const struct http_exchange *exchange)
+{
+    const struct http_server *server = source->server;
+
+    return source->count >= source->options.streams_max ||
+           (exchange->control
+                ? server->control_streams >= CONTROL_STREAMS_MAX
+                : server->streams - server->control_streams >= share_of_streams(server));
+}
+
 static void limit_room(h2o_req_t *req)
 {
     int room = SOCKET_ROOM_BYTES;
@@ -428,8 +451,7 @@ void event_source_join(struct event_source *source, struct http_exchange *exchan
         answer_head(exchange);
         return;
     }
-    if (source->count >= source->options.streams_max ||
-        (exchange->control && source->server->control_streams >= CONTROL_STREAMS_MAX)) {
+    if (is_full(source, exchange)) {
         http_problem(exchange, PROBLEM_overloaded, OVERLOADED);
         return;
     }

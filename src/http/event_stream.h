@@ -22,9 +22,9 @@
  *
  * A stream ends when its client closes the connection, or its writing half: who will never ask
  * again is taken for gone.  One that takes no bytes is ended after WRITE_TIMEOUT.  A stream is a
- * connection like any other and counts as one; of those of the control site streams may take half,
- * so that commands find room beside them.  How many streams a worker has is told in its slot of
- * the scoreboard.
+ * connection like any other and counts as one; but streams may not take all: those of the public
+ * leave a quarter of MAX_CONNECTIONS to buyers, those of the control site half of its connections
+ * to commands.  How many streams a worker has is told in its slot of the scoreboard.
  *
  * Workers only; in the loop's thread.  The memory of a stream is its request's, and at most one
  * event that all who are at it share. */

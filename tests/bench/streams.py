@@ -170,7 +170,7 @@ def run(bench):
     if count < STREAMS:
         say(f"only {count} streams: the limit of open files is {count + 200}")
     entry = ticketd(
-        MAX_CONNECTIONS=count + 500, STREAMS_MAX=count, STREAM_HEARTBEAT=HEARTBEAT_S
+        MAX_CONNECTIONS=2 * count + 500, STREAMS_MAX=count, STREAM_HEARTBEAT=HEARTBEAT_S
     )
     if missing := entry.missing(bench.build):
         say(f"left out: {missing} is missing")

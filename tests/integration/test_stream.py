@@ -224,13 +224,32 @@ def test_streams_max(start):
 # A stream is a connection: it takes a place of MAX_CONNECTIONS until it ends.
 def test_max_connections(start):
     server = start(**ALONE, MAX_CONNECTIONS=2, WORKERS=1)
-    streams = [Stream(server), Stream(server)]
-    with server.connect() as waiting:
+    with Stream(server) as stream, server.connect() as idle, server.connect() as waiting:
+        assert idle.ask("GET", AVAILABLE).status == 200
         waiting.send(request_bytes("GET", AVAILABLE))
         assert waiting.silent(0.4)
-        streams[0].close()
+        stream.close()
         assert waiting.answer().status == 200
-    streams[1].close()
+
+
+# However many want to listen, a quarter of MAX_CONNECTIONS is left to buyers.
+@pytest.mark.parametrize("workers", [1, 2])
+def test_buyers_find_room(start, workers):
+    server = start(**ALONE, MAX_CONNECTIONS=16, WORKERS=workers)
+    listening, refused = [], 0
+    for _ in range(20):
+        stream = Stream(server)
+        if stream.head.status == 200:
+            listening.append(stream)
+        else:
+            assert stream.head.status == 503
+            refused += 1
+            stream.close()
+    assert len(listening) <= 12 and refused >= 8
+    assert server.ask("POST", RESERVE, {"qty": 1}).status == 200
+    for stream in listening:
+        stream.until(lambda event: event.id == 2)
+        stream.close()
 
 
 # No limit of time that holds for requests and idle connections ends a silent stream.
