@@ -452,7 +452,8 @@ void event_source_join(struct event_source *source, struct http_exchange *exchan
         return;
     }
     if (is_full(source, exchange)) {
-        http_problem(exchange, PROBLEM_overloaded, OVERLOADED);
+        /* who came for a stream would only leave the connection idle, and it is somebody else's */
+        http_problem_close(exchange, PROBLEM_overloaded, OVERLOADED);
         return;
     }
     limit_room(req);
