@@ -234,8 +234,15 @@ function point(index, move = false) {
 }
 
 function remember(sample) {
-  const last = times.at(-1);
+  let last = times.at(-1);
 
+  /* the server's clock was set back: what is plotted has times to come */
+  if (last !== undefined && sample.time < last - 1) {
+    for (const plot of plots) plot.drop(times.length);
+    times.length = 0;
+    pointed = null;
+    last = undefined;
+  }
   if (last !== undefined && sample.time <= last) return;
   /* a gap, while nobody looked or nothing came, is shown as one */
   if (last !== undefined && sample.time - last > 3) {

@@ -170,6 +170,7 @@ struct http_exchange *http_exchange_begin(struct http_server *server, h2o_req_t 
     exchange->req = req;
     exchange->server = server;
     exchange->control = connection->site->control;
+    exchange->same_origin = false;
     exchange->parked = false;
     exchange->on_left = NULL;
     exchange->began_ns = clock_monotonic_ns();
@@ -222,7 +223,7 @@ static void add_common(struct http_exchange *exchange)
     h2o_req_t *req = exchange->req;
 
     add(req, &request_id, exchange->request_id);
-    if (exchange->control)
+    if (exchange->control || exchange->same_origin)
         return;
     if (cors->any) {
         /* on every answer, asked from another origin or not: a shared cache may keep it for both */

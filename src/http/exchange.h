@@ -25,6 +25,7 @@ struct http_exchange {
     h2o_req_t *req;
     struct http_server *server;
     bool control;           /* of the control site: see struct http_site */
+    bool same_origin;       /* no page of another origin may read the answer: the route's to say */
     struct text request_id; /* lives as long as the request */
     struct text parameter;  /* see http_path_parameter */
     /* request headers, found in one pass; base NULL when there is none, the first if repeated */

@@ -31,7 +31,8 @@ struct route {
     const char *path;
     unsigned roles; /* ROLE_BIT(role) of those that serve it */
     route_handler *handle;
-    bool compress; /* gzip above 1 KB */
+    bool compress;    /* gzip above 1 KB */
+    bool same_origin; /* not for pages of other origins, whatever CORS_ALLOW_ORIGINS says */
     /* Longest body, where it is not MAX_BODY_BYTES: of one path of a table at most; else NULL. */
     size_t (*body_max)(const struct settings *settings);
     /* Whether the settings have it; where they do not, there is no such path.  NULL: always. */

@@ -16,7 +16,7 @@ static void answer_options(const struct router_path *path, struct http_exchange 
     bool preflight = exchange->origin.base != NULL &&
                      http_header(exchange, TEXT("access-control-request-method")).base != NULL;
 
-    if (preflight && !http_origin_allowed(exchange)) {
+    if (preflight && (exchange->same_origin || !http_origin_allowed(exchange))) {
         http_problem(exchange, PROBLEM_origin_not_allowed,
                      "pages of this origin may not call this service");
         return;
@@ -31,6 +31,7 @@ static void on_request(struct http_exchange *exchange, void *context)
 {
     const struct router_path *path = context;
 
+    exchange->same_origin = (path->get != NULL ? path->get : path->post)->same_origin;
     if (path->post != NULL && method_is(exchange, TEXT("POST"))) {
         if (http_origin_allowed(exchange))
             path->post->handle(path->router, exchange);

@@ -60,6 +60,18 @@ def test_preflight(server, path, method):
     assert int(answer["Access-Control-Max-Age"]) > 0
 
 
+# What is for operators is for no other site's pages, whatever CORS_ALLOW_ORIGINS allows: not to be asked for
+# with headers of their own, and not to be read.
+@pytest.mark.parametrize("path", ["/metrics", "/docs", "/redoc", "/dashboard", "/assets/none"])
+def test_operators_pages(server, path):
+    answer = server.ask("GET", path, headers={"Origin": FOREIGN})
+    assert answer.status == (404 if path == "/assets/none" else 200)
+    refused = preflight(server, path, FOREIGN, "GET")
+    assert_problem(refused, 403, "origin_not_allowed")
+    for one in (answer, refused, server.ask("HEAD", "/dashboard/stream", headers={"Origin": FOREIGN})):
+        assert one["Access-Control-Allow-Origin"] is None
+
+
 # The origins of the list are echoed, one at a time, and caches are told what it depends on.
 @pytest.mark.parametrize("origin", [ALLOWED, ALSO_ALLOWED])
 @pytest.mark.parametrize("method, path, body, status", [
