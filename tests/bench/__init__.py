@@ -16,6 +16,9 @@ repair        how long a killed worker is felt
 recovery      start with a large ledger: time and memory
 postgres      the same sale done by PostgreSQL
 hop           what the way through two pools costs
+metrics       what /metrics costs, and what counting adds to a purchase
+streams       what 5,000 event streams cost, and cost the buyers
+pages         what the dashboard costs a browser
 units         what a restart, a reload and an upgrade under systemd cost the clients
 memory        a worker's private memory, and what an idle connection costs
 soak          memory over minutes of mixed load

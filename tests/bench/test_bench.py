@@ -25,6 +25,7 @@ from bench import (  # noqa: E402
     hop,
     instructions,
     load,
+    pages,
     postgres,
     procs,
     proxies,
@@ -455,6 +456,18 @@ class GapTest(unittest.TestCase):
             for _ in range(5):
                 load._count(sold)
         self.assertEqual((load.longest_gap_s, load.answered), (4.0, 5))
+
+
+class PagesTest(unittest.TestCase):
+    # The figures are those that the browser's test prints, whatever pytest prints around them.
+    def test_told(self):
+        told = (".page: 34695 bytes sent in 6 answers (83646 unpacked), first figures after 200 ms, "
+                "first line of a plot after 1201 ms, layout shift 0.0015\n.")
+        self.assertEqual(
+            pages.parse("s" + told),
+            {"bytes": 34695, "files": 6, "unpacked": 83646, "first_ms": 200, "plot_ms": 1201, "shift": 0.0015},
+        )
+        self.assertIsNone(pages.parse("1 failed"))
 
 
 if __name__ == "__main__":
