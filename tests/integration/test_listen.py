@@ -62,12 +62,17 @@ def test_list(start, host):
 # IPv6 alone is no IPv4.
 @needs_ipv6
 def test_ipv6_only(start):
-    server = start(HOST="::1")
-    (address, _), = server.addresses
-    assert address.url == f"http://[::1]:{address.port}"
-    ask_at(address)
-    with pytest.raises(ConnectionRefusedError):
-        Client(f"http://127.0.0.1:{address.port}")
+    port = free_port("127.0.0.1", "::1")
+    with socket.socket(socket.AF_INET) as sock:
+        # kept from whoever else takes ports here; nobody listens there, unless the server does
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", port))
+        server = start(HOST="::1", **{STOCK_PORT: port})
+        (address, _), = server.addresses
+        assert address.url == f"http://[::1]:{port}"
+        ask_at(address)
+        with pytest.raises(ConnectionRefusedError):
+            Client(f"http://127.0.0.1:{port}")
 
 
 # The name localhost and each wildcard cover both families, on one port.
