@@ -165,6 +165,11 @@ def memory_kib(pid):
     }
 
 
+def pss_kib(pids):
+    """Memory of all of them, what they share with each other or with others divided."""
+    return sum(memory_kib(pid)["pss"] for pid in pids)
+
+
 def descriptor_count(pid):
     return len(os.listdir(PROC / str(pid) / "fd"))
 
