@@ -27,9 +27,9 @@ def present_rows(all_rows, servers, bench):
 
 def print_commands(rows, servers, bench):
     say("Commands:")
-    for server in dict.fromkeys(row.server for row in rows):
-        for line in describe(servers[server], bench):
-            say(f"  {line}")
+    keys = dict.fromkeys(row.server for row in rows)
+    for line in dict.fromkeys(line for key in keys for line in describe(servers[key], bench)):
+        say(f"  {line}")
     for request in dict.fromkeys(row.request for row in rows):
         command = load.wrk_command("$PUBLIC_PORT", request, bench.seconds)
         say(
@@ -40,6 +40,7 @@ def print_commands(rows, servers, bench):
 
 
 def series(rounds, row_name, key):
+    """One figure of a row, round by round."""
     return [found[key] for found in rounds[row_name]]
 
 
@@ -78,9 +79,7 @@ def ratios_of(ratios, rounds, instructions):
             continue
         cpu, rps = (
             figures.summary(
-                figures.round_ratios(
-                    series(rounds, ratio.row, key), series(rounds, ratio.to, key)
-                )
+                figures.round_ratios(series(rounds, ratio.row, key), series(rounds, ratio.to, key))
             )
             for key in ("cpu_us", "rps")
         )

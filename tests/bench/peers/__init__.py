@@ -6,7 +6,7 @@ restart, that is in its favour.  Each is tuned as its own documentation advises 
 folder say how), has one core, as ticketd has, and is left out where it is not installed."""
 
 import contextlib
-import dataclasses
+import functools
 import json
 
 from .. import disk, figures, load, postgres, report, requests, visit
@@ -87,7 +87,8 @@ def differs(body, expected):
 
 
 def _check_answers(rows, bench):
-    """Everybody sends the same body; the floors send a shorter one, which is their name's sake."""
+    """Everybody sends as much, and the same members; but for the floor, which parses and finds nothing
+    and whose purchase has no order."""
     for key in dict.fromkeys(row.server for row in rows if row.server != "h2o"):
         with running(ALL_SERVERS[key], bench) as server:
             for request in dict.fromkeys(row.request for row in rows if row.server == key):
@@ -96,38 +97,22 @@ def _check_answers(rows, bench):
                     raise BenchError(f"{ALL_SERVERS[key].name}, {request.path}: {fault}")
 
 
-@dataclasses.dataclass
-class _Contender:
-    """A row that is measured, by whatever load suits it."""
-
-    name: str
-    measure: object  # a function of no arguments: what a visit found
-
-
-def _http(row, bench):
-    server = ALL_SERVERS[row.server]
-    return _Contender(
-        row.name, lambda: visit.measure_undisturbed(server, row.request, bench)
-    )
-
-
 def _databases(stack, bench, left_out):
-    """PostgreSQL's rows: one server for all, idle meanwhile, on the core that the others have."""
+    """{PostgreSQL's row: what measures it}: one server for all of them, on the core that the others
+    have; it is idle meanwhile."""
     if absent := postgres.missing():
         for name in postgres.SCRIPTS:
             left_out[name] = f"{absent} is missing"
             say(f"left out: {name} ({left_out[name]})")
-        return []
+        return {}
     scratch = stack.enter_context(scratch_directory(bench))
     server = stack.enter_context(postgres.Postgres(scratch, {bench.server_cpu}))
 
-    def contender(name, script):
-        def measure():
-            return server.measure(script, bench, {bench.load_cpu})
+    def measuring(script):
+        measure = functools.partial(server.measure, script, bench, {bench.load_cpu})
+        return functools.partial(visit.undisturbed, measure, bench)
 
-        return _Contender(name, lambda: visit.undisturbed(measure, bench))
-
-    return [contender(name, script) for name, script in postgres.SCRIPTS.items()]
+    return {name: measuring(script) for name, script in postgres.SCRIPTS.items()}
 
 
 def times_ours(rounds, name):
@@ -178,9 +163,11 @@ def _print_rows(rounds):
 def _announce(rows, bench, kind):
     requests.print_commands(rows, ALL_SERVERS, bench)
     say("Files that they read:")
-    for key in dict.fromkeys(row.server for row in rows):
-        for line in describe_files(ALL_SERVERS[key], bench):
-            say(f"  {line}")
+    keys = dict.fromkeys(row.server for row in rows)
+    for line in dict.fromkeys(
+        line for key in keys for line in describe_files(ALL_SERVERS[key], bench)
+    ):
+        say(f"  {line}")
     say()
     say(
         f"{bench.rounds} rounds, each a fresh server (PostgreSQL: one for the run), "
@@ -195,16 +182,21 @@ def run(bench):
     kind = disk.require_disk(bench.scratch)
     rows, left_out = requests.present_rows(ROWS, ALL_SERVERS, bench)
     with contextlib.ExitStack() as stack:
-        contenders = [_http(row, bench) for row in rows]
-        contenders += _databases(stack, bench, left_out)
+        contenders = {
+            row.name: functools.partial(
+                visit.measure_undisturbed, ALL_SERVERS[row.server], row.request, bench
+            )
+            for row in rows
+        }
+        contenders.update(_databases(stack, bench, left_out))
         if left_out:
             say(f"What is left out can be had by {HINT}.")
         _announce(rows, bench, kind)
         _check_answers(rows, bench)
-        rounds = {contender.name: [] for contender in contenders}
+        rounds = {name: [] for name in contenders}
         for number in range(bench.rounds):
-            for contender in contenders:
-                rounds[contender.name].append(contender.measure())
+            for name, measure in contenders.items():
+                rounds[name].append(measure())
             costs = ", ".join(f"{visits[-1]['cpu_us']:.2f}" for visits in rounds.values())
             say(f"  round {number + 1}: CPU µs/request {costs}")
     say(f"CPU: all processes of the server, medians. {visit.FOREIGN}")

@@ -9,11 +9,12 @@ import re
 from ..targets import AVAILABLE, READY, STOCK, Server
 
 HERE = pathlib.Path(__file__).resolve().parent
-TOOLS = HERE.parents[2] / "build-tools"
-PROGRAMS = TOOLS / "peers"
-NGINX = str(PROGRAMS / "usr/sbin/nginx")
-REDIS = str(PROGRAMS / "usr/bin/redis-server")
-UVICORN = str(TOOLS / "peers-venv/bin/uvicorn")
+# From where tools/bench runs, the root of the tree, so that what it prints names no place of a machine.
+FOLDER = "tests/bench/peers"
+PROGRAMS = "build-tools/peers"
+NGINX = f"{PROGRAMS}/usr/sbin/nginx"
+REDIS = f"{PROGRAMS}/usr/bin/redis-server"
+UVICORN = "build-tools/peers-venv/bin/uvicorn"
 # As long as ticketd's.
 SOLD = (
     '{"success":true,"remaining":1999999998,"message":"Purchase successful!",'
@@ -23,14 +24,15 @@ SOLD = (
 
 def _multiarch():
     """The folder of libraries, which Debian names after the machine's kind."""
-    return next((path.name for path in PROGRAMS.glob("usr/lib/*-linux-*")), "lib")
+    found = (HERE.parents[2] / PROGRAMS).glob("usr/lib/*-linux-*")
+    return next((path.name for path in found), "none")
 
 
 def fill(file, /, **values):
     """The text of a file of this folder without its comments, and with what it leaves open."""
     lines = (HERE / file).read_text(encoding="utf-8").splitlines()
     text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
-    known = {"here": HERE, "programs": PROGRAMS, "multiarch": _multiarch(), "stock": STOCK}
+    known = {"here": FOLDER, "programs": PROGRAMS, "multiarch": _multiarch(), "stock": STOCK}
     return re.sub(r"@(\w+)@", lambda found: str({**known, **values}[found[1]]), text)
 
 
@@ -58,7 +60,7 @@ def nginx_file(place, name, kind, port="public", lua=False):
 
 def nginx_command(place, name):
     # Its log, before it has read the file that says where it goes: not where it was built to.
-    return [NGINX, "-p", f"{place.scratch}/", "-e", "stderr", "-c", f"{place.scratch}/{name}.conf"]
+    return [NGINX, "-p", "./", "-e", "stderr", "-c", f"{place.scratch}/{name}.conf"]
 
 
 def nginx(name, kind, lua=False):
@@ -68,7 +70,7 @@ def nginx(name, kind, lua=False):
         commands=lambda place: [nginx_command(place, "nginx")],
         needs=(NGINX,),
         # OpenResty's LuaJIT, without which resty.core does half of what it can.
-        environment={"LD_LIBRARY_PATH": str(PROGRAMS / "usr/lib" / _multiarch())} if lua else {},
+        environment={"LD_LIBRARY_PATH": f"{PROGRAMS}/usr/lib/{_multiarch()}"} if lua else {},
         ready_path=AVAILABLE.path if lua else READY.path,
         files=lambda place: nginx_file(place, "nginx", kind, lua=lua),
     )
@@ -118,7 +120,7 @@ def nginx_redis(durable):
 
 def _uvicorn(app, port):
     return [
-        *(UVICORN, "--app-dir", str(HERE / "fastapi"), app),
+        *(UVICORN, "--app-dir", f"{FOLDER}/fastapi", app),
         *("--host", "127.0.0.1", "--port", str(port)),
         *("--loop", "uvloop", "--http", "httptools"),
         *("--no-access-log", "--log-level", "warning", "--timeout-keep-alive", "75"),
