@@ -166,8 +166,13 @@ def memory_kib(pid):
 
 
 def pss_kib(pids):
-    """Memory of all of them, what they share with each other or with others divided."""
-    return sum(memory_kib(pid)["pss"] for pid in pids)
+    """Memory of all of them, what they share with each other or with others divided; one that has
+    ended since, as PostgreSQL's helpers do, has none."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            total += memory_kib(pid)["pss"]
+    return total
 
 
 def descriptor_count(pid):

@@ -514,6 +514,13 @@ class Processes(unittest.TestCase):
         thread.join()
         self.assertGreaterEqual(procs.cpu_ns([os.getpid()]) - before, 50_000_000)
 
+    # A helper that ends while memory is summed up spoils no measurement.
+    def test_memory_of_an_ended_process(self):
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        self.assertEqual(procs.pss_kib([ended.pid]), 0)
+        self.assertGreater(procs.pss_kib([ended.pid, os.getpid()]), 1000)
+
     # A program that fails tells its exit status, by which a bench knows that it may not trace.
     def test_exit_status(self):
         with self.assertRaises(procs.CommandError) as caught:
