@@ -115,11 +115,12 @@ def latencies_us(log):
 
 
 class Postgres:
-    """A server of its own in a directory of its own, there while the `with` lasts; on those CPUs, or
-    wherever the scheduler puts it."""
+    """A server of its own in a directory of its own, there while the `with` lasts; on those CPUs,
+    or wherever the scheduler puts it.  So many clients buy."""
 
-    def __init__(self, scratch, cpus=None):
+    def __init__(self, scratch, cpus=None, clients=load.CONNECTIONS):
         self.scratch = pathlib.Path(scratch).resolve()
+        self.clients = clients
         self.port = procs.free_port()
         self.data = self.scratch / "data"
         self.where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "bench"]
@@ -167,7 +168,7 @@ class Postgres:
     def command(self, script, seconds):
         """pgbench as a reader would type it, but for the places of the script and of its log, which
         has the latency of each sale."""
-        clients = ["-c", str(load.CONNECTIONS), "-j", str(len(os.sched_getaffinity(0)))]
+        clients = ["-c", str(self.clients), "-j", str(len(os.sched_getaffinity(0)))]
         options = ["-n", "-M", "prepared", *clients, "-T", str(seconds)]
         options += ["-l", "--log-prefix", str(self.scratch / LATENCIES)]
         return [program("pgbench"), *self.where, *options, "-f", str(script), "postgres"]
@@ -239,12 +240,18 @@ def ratios_of(rounds, ours):
     return figures.round_ratios([found["rps"] for found in rounds[ours]], best)
 
 
-def _announce(bench, server, kind):
-    """Says what is run, and how; PostgreSQL's version."""
+def announce_database():
+    """Says which PostgreSQL this is, how it is set and what it is asked; its version."""
     version = procs.run([program("postgres"), "--version"], 10).strip()
     say(f"{version}, {', '.join(f'{name}={value}' for name, value in SETTINGS.items() if value)}")
     for name, script in SCRIPTS.items():
         say(f"{name}: {' '.join(script.split())}")
+    return version
+
+
+def _announce(bench, server, kind):
+    """Says what is run, and how; PostgreSQL's version."""
+    version = announce_database()
     say(f"{server.name}: {describe(server, bench)[0]}")
     say(
         f"{bench.rounds} rounds, {load.CONNECTIONS} clients, {bench.seconds} s each after "

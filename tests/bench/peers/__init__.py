@@ -1,8 +1,8 @@
-"""The same sale done by others, each in turn in one run: what ticketd costs next to what people would
-otherwise put there.
+"""The same sale done by others, each in turn in one run: what ticketd costs next to what people
+would otherwise put there.
 
-A peer answers the same requests with the same body; where it keeps no orders, or nothing at all over a
-restart, that is in its favour.  Each is tuned as its own documentation advises (the files of this
+A peer answers the same requests with the same body; where it keeps no orders, or nothing at all
+over a restart, that is in its favour.  Each is tuned as its own documentation advises (the files of this
 folder say how), has one core, as ticketd has, and is left out where it is not installed."""
 
 import contextlib
@@ -27,6 +27,9 @@ from ..targets import (
 )
 from . import servers
 
+# As many as PostgreSQL advises to let through a pool: twice the cores, and some for the disk.  With
+# 64 that all wait for one row, a sale costs it four times as much.
+POSTGRES_CLIENTS = 4
 HINT = "tools/install-dependencies bench"
 ALL_SERVERS = {
     **SERVERS,
@@ -87,8 +90,7 @@ def differs(body, expected):
 
 
 def _check_answers(rows, bench):
-    """Everybody sends as much, and the same members; but for the floor, which parses and finds nothing
-    and whose purchase has no order."""
+    """Everybody's answer has the same members and length, but for the floor's: it has no order."""
     for key in dict.fromkeys(row.server for row in rows if row.server != "h2o"):
         with running(ALL_SERVERS[key], bench) as server:
             for request in dict.fromkeys(row.request for row in rows if row.server == key):
@@ -106,12 +108,13 @@ def _databases(stack, bench, left_out):
             say(f"left out: {name} ({left_out[name]})")
         return {}
     scratch = stack.enter_context(scratch_directory(bench))
-    server = stack.enter_context(postgres.Postgres(scratch, {bench.server_cpu}))
+    server = stack.enter_context(postgres.Postgres(scratch, {bench.server_cpu}, POSTGRES_CLIENTS))
 
     def measuring(script):
         measure = functools.partial(server.measure, script, bench, {bench.load_cpu})
         return functools.partial(visit.undisturbed, measure, bench)
 
+    postgres.announce_database()
     return {name: measuring(script) for name, script in postgres.SCRIPTS.items()}
 
 
@@ -172,8 +175,9 @@ def _announce(rows, bench, kind):
     say(
         f"{bench.rounds} rounds, each a fresh server (PostgreSQL: one for the run), "
         f"{bench.warmup_s} s warm-up and {bench.seconds} s measured; {load.CONNECTIONS} keepalive "
-        f"connections. All processes of a server share one core, wrk or pgbench has the other; "
-        f"what is durable is on {kind}."
+        f"connections (PostgreSQL: {POSTGRES_CLIENTS}, as behind a pool). All processes "
+        "of a server share one core, wrk or pgbench has the other; what is durable is on "
+        f"{kind}."
     )
 
 

@@ -9,7 +9,7 @@ import re
 from ..targets import AVAILABLE, READY, STOCK, Server
 
 HERE = pathlib.Path(__file__).resolve().parent
-# From where tools/bench runs, the root of the tree, so that what it prints names no place of a machine.
+# From the root of the tree, where tools/bench runs: what it prints names no place of a machine.
 FOLDER = "tests/bench/peers"
 PROGRAMS = "build-tools/peers"
 NGINX = f"{PROGRAMS}/usr/sbin/nginx"

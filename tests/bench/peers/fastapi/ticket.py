@@ -1,5 +1,5 @@
 """FastAPI that has no stock and asks the vacancy service over HTTP, with one httpx client for the
-life of the process, as its documentation advises.  Of connections it keeps twenty, httpx's own number:
+life of the process, as its documentation advises.  It keeps twenty connections, httpx's own number:
 its pool looks at each of them for each request, so more cost more."""
 
 import os
