@@ -15,6 +15,7 @@ durable       what a purchase costs that is on the disk before its answer
 repair        how long a killed worker is felt
 recovery      start with a large ledger: time and memory
 postgres      the same sale done by PostgreSQL
+peers         the same sale done by other servers, of peers/…: one table with the goals
 hop           what the way through two pools costs
 metrics       what /metrics costs, and what counting adds to a purchase
 streams       what 5,000 event streams cost, and cost the buyers

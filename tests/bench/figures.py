@@ -1,5 +1,6 @@
 """The few statistics that the benches print."""
 
+import math
 import statistics
 
 
@@ -13,6 +14,11 @@ def summary(values):
         "max": high,
         "spread": (high - low) / middle if middle else 0.0,
     }
+
+
+def percentile(values, percent):
+    """The least value that so many percent of them do not exceed."""
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
 
 
 def round_ratios(numerators, denominators):

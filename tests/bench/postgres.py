@@ -21,6 +21,7 @@ from .targets import ON_DISK, PURCHASE, STOCK, describe, scratch_directory, tick
 GOAL = 10
 PACKAGES = "postgresql-15 (or another), with pgbench: tools/install-dependencies bench"
 USERS = ("postgres", "nobody")  # in this order, for a server that refuses to be root
+LATENCIES = "latencies"
 INITDB_TIMEOUT_S = 120
 READY_TIMEOUT_S = 30
 SCHEMA = (
@@ -108,18 +109,25 @@ def parse_pgbench(output):
     }
 
 
-class Postgres:
-    """A server of its own in a directory of its own, there while the `with` lasts."""
+def latencies_us(log):
+    """The latency of each sale of a log of pgbench: its third column."""
+    return [int(line.split()[2]) for line in log.splitlines()]
 
-    def __init__(self, scratch):
+
+class Postgres:
+    """A server of its own in a directory of its own, there while the `with` lasts; on those CPUs,
+    or wherever the scheduler puts it.  So many clients buy."""
+
+    def __init__(self, scratch, cpus=None, clients=load.CONNECTIONS):
         self.scratch = pathlib.Path(scratch).resolve()
+        self.clients = clients
         self.port = procs.free_port()
         self.data = self.scratch / "data"
         self.where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "bench"]
         settings = [f"-c{name}={value}" for name, value in SETTINGS.items()]
         server = [program("postgres"), "-D", str(self.data), "-p", str(self.port), *settings]
         self.log = open(self.scratch / "output", "w+", encoding="utf-8")  # noqa: SIM115
-        self.started = procs.Started([_as_user(server)], output=self.log)
+        self.started = procs.Started([_as_user(server)], cpus=cpus, output=self.log)
 
     def _initialise(self):
         if user := _user():
@@ -158,9 +166,11 @@ class Postgres:
         self.log.close()
 
     def command(self, script, seconds):
-        """pgbench as a reader would type it, but for the script's place."""
-        clients = ["-c", str(load.CONNECTIONS), "-j", str(len(os.sched_getaffinity(0)))]
+        """pgbench as a reader would type it, but for the places of the script and of its log, which
+        has the latency of each sale."""
+        clients = ["-c", str(self.clients), "-j", str(len(os.sched_getaffinity(0)))]
         options = ["-n", "-M", "prepared", *clients, "-T", str(seconds)]
+        options += ["-l", "--log-prefix", str(self.scratch / LATENCIES)]
         return [program("pgbench"), *self.where, *options, "-f", str(script), "postgres"]
 
     def _cpu_s(self):
@@ -168,18 +178,33 @@ class Postgres:
         pids = self.started.pids()
         return procs.cpu_ns(pids) / 1e9 + procs.ended_children_s(pids[0])
 
-    def measure(self, script, bench):
+    def _load(self, path, seconds, cpus):
+        """What pgbench found, and the latencies that it logged, in microseconds."""
+        result = parse_pgbench(procs.run(self.command(path, seconds), seconds + 30, cpus))
+        latencies = []
+        for log in self.scratch.glob(f"{LATENCIES}.*"):
+            latencies += latencies_us(log.read_text(encoding="utf-8"))
+            log.unlink()
+        return result, latencies
+
+    def measure(self, script, bench, cpus=None):
         path = self.scratch / "sale.sql"
         path.write_text(script, encoding="utf-8")
-        procs.run(self.command(path, bench.warmup_s), bench.warmup_s + 30)
+        self._load(path, bench.warmup_s, cpus)
         sold = STOCK - int(self._sql("SELECT available FROM stock"))
         before = visit.clocks(self._cpu_s())
-        result = parse_pgbench(procs.run(self.command(path, bench.seconds), bench.seconds + 30))
+        result, latencies = self._load(path, bench.seconds, cpus)
         after = visit.clocks(self._cpu_s())
         sold = STOCK - int(self._sql("SELECT available FROM stock")) - sold
         if result["failed"] or sold < result["requests"]:
             raise BenchError(f"pgbench sold {sold}: {result}")
-        return {**result, **visit.costs(before, after, result["requests"])}
+        return {
+            **result,
+            "p50_us": figures.percentile(latencies, 50),
+            "p99_us": figures.percentile(latencies, 99),
+            **visit.costs(before, after, result["requests"]),
+            "pss_kib": procs.pss_kib(self.started.pids()),
+        }
 
 
 def _print(rounds, ratios):
@@ -215,12 +240,18 @@ def ratios_of(rounds, ours):
     return figures.round_ratios([found["rps"] for found in rounds[ours]], best)
 
 
-def _announce(bench, server, kind):
-    """Says what is run, and how; PostgreSQL's version."""
+def announce_database():
+    """Says which PostgreSQL this is, how it is set and what it is asked; its version."""
     version = procs.run([program("postgres"), "--version"], 10).strip()
     say(f"{version}, {', '.join(f'{name}={value}' for name, value in SETTINGS.items() if value)}")
     for name, script in SCRIPTS.items():
         say(f"{name}: {' '.join(script.split())}")
+    return version
+
+
+def _announce(bench, server, kind):
+    """Says what is run, and how; PostgreSQL's version."""
+    version = announce_database()
     say(f"{server.name}: {describe(server, bench)[0]}")
     say(
         f"{bench.rounds} rounds, {load.CONNECTIONS} clients, {bench.seconds} s each after "

@@ -5,50 +5,10 @@ Each has one worker, keeps its connections on both sides, and logs no requests."
 import dataclasses
 
 from . import procs
-from .targets import PURCHASE, READY, Server, ticketd
+from .peers.servers import nginx, nginx_chain
+from .targets import ticketd
 
-PROGRAMS = ("nginx", "h2o")
-# As long as ticketd's.
-SOLD = (
-    '{"success":true,"remaining":1999999998,"message":"Purchase successful!",'
-    '"order_id":"00000000-0000-8006-8f64-2c1d9a7be310"}'
-)
-NGINX_CONF = """\
-worker_processes 1;
-daemon off;
-pid "{scratch}/{name}.pid";
-error_log stderr warn;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off;
-  default_type application/json;
-  keepalive_requests {endless};
-{temporary}
-{upstream}
-  server {{
-    listen 127.0.0.1:{port};
-{locations}
-  }}
-}}
-"""
-ENDLESS = 1_000_000_000  # requests after which nginx closes a connection that is to be kept
-# Folders that it wants to make wherever it was told to when it was built.
-TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-FIXED = f"""\
-    location = {READY.path} {{ return 200 '{{}}'; }}
-    location = {PURCHASE.path} {{ return 200 '{SOLD}'; }}"""
-UPSTREAM = """\
-  upstream backend {{
-    server 127.0.0.1:{port};
-    keepalive 64;
-    keepalive_requests {endless};
-  }}"""
-FORWARDED = """\
-    location / {
-      proxy_pass http://backend;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-    }"""
+PROGRAMS = ("h2o",)
 H2O_CONF = """\
 num-threads: 1
 max-connections: 4096
@@ -62,56 +22,8 @@ hosts:
 """
 
 
-def _nginx_file(place, name, port, locations, upstream=""):
-    temporary = "\n".join(
-        f'  {kind}_temp_path "{place.scratch}/{name}-{kind}";' for kind in TEMPORARY
-    )
-    return NGINX_CONF.format(
-        scratch=place.scratch,
-        name=name,
-        endless=ENDLESS,
-        temporary=temporary,
-        upstream=upstream,
-        port=port,
-        locations=locations,
-    )
-
-
-def _nginx_command(place, name):
-    # Its log, before it has read the file that says where it goes: not where it was built to.
-    return [procs.program("nginx"), "-e", "stderr", "-c", f"{place.scratch}/{name}.conf"]
-
-
-NGINX = Server(
-    name="nginx, a fixed answer",
-    commands=lambda place: [_nginx_command(place, "nginx")],
-    needs=("nginx",),
-    ready_path=READY.path,
-    files=lambda place: {"nginx.conf": _nginx_file(place, "nginx", place.port(), FIXED)},
-)
-
-
-def _chain_files(place):
-    backend = place.port("backend")
-    return {
-        "backend.conf": _nginx_file(place, "backend", backend, FIXED),
-        "proxy.conf": _nginx_file(
-            place,
-            "proxy",
-            place.port(),
-            FORWARDED,
-            UPSTREAM.format(port=backend, endless=ENDLESS),
-        ),
-    }
-
-
-NGINX_CHAIN = Server(
-    name="nginx in front of nginx",
-    commands=lambda place: [_nginx_command(place, name) for name in ("backend", "proxy")],
-    needs=("nginx",),
-    ready_path=READY.path,
-    files=_chain_files,
-)
+NGINX = nginx("nginx, a fixed answer", "nginx-fixed")
+NGINX_CHAIN = nginx_chain("nginx in front of nginx", "nginx-fixed")
 
 
 class _Behind:

@@ -12,22 +12,24 @@ from .report import say
 from .targets import RATIOS, ROWS, SERVERS, describe
 
 
-def _present_rows(bench):
-    rows = []
-    for row in ROWS:
-        missing = SERVERS[row.server].missing(bench.build)
+def present_rows(all_rows, servers, bench):
+    """The rows whose server is here, and {row: what the others lack}."""
+    rows, left_out = [], {}
+    for row in all_rows:
+        missing = servers[row.server].missing(bench.build)
         if missing:
-            say(f"left out: {row.name} ({missing} is missing)")
+            left_out[row.name] = f"{missing} is missing"
+            say(f"left out: {row.name} ({left_out[row.name]})")
         else:
             rows.append(row)
-    return rows
+    return rows, left_out
 
 
-def _print_commands(rows, bench):
+def print_commands(rows, servers, bench):
     say("Commands:")
-    for server in dict.fromkeys(row.server for row in rows):
-        for line in describe(SERVERS[server], bench):
-            say(f"  {line}")
+    keys = dict.fromkeys(row.server for row in rows)
+    for line in dict.fromkeys(line for key in keys for line in describe(servers[key], bench)):
+        say(f"  {line}")
     for request in dict.fromkeys(row.request for row in rows):
         command = load.wrk_command("$PUBLIC_PORT", request, bench.seconds)
         say(
@@ -37,7 +39,8 @@ def _print_commands(rows, bench):
     say()
 
 
-def _series(rounds, row_name, key):
+def series(rounds, row_name, key):
+    """One figure of a row, round by round."""
     return [found[key] for found in rounds[row_name]]
 
 
@@ -45,7 +48,7 @@ def _print_rows(rows, rounds, instructions):
     lines = []
     for row in rows:
         cpu, rps, p99 = (
-            figures.summary(_series(rounds, row.name, key)) for key in ("cpu_us", "rps", "p99_us")
+            figures.summary(series(rounds, row.name, key)) for key in ("cpu_us", "rps", "p99_us")
         )
         lines.append(
             [
@@ -56,9 +59,9 @@ def _print_rows(rows, rounds, instructions):
                 f"{instructions[row.name]:.0f}" if row.name in instructions else "—",
                 f"{rps['median']:.0f}",
                 f"{p99['median'] / 1000:.2f}",
-                f"{max(_series(rounds, row.name, 'server_busy')):.0%}",
+                f"{max(series(rounds, row.name, 'server_busy')):.0%}",
                 rounds[row.name][0]["answer_bytes"],
-                f"{max(_series(rounds, row.name, 'foreign_cpus')):.2f}",
+                f"{max(series(rounds, row.name, 'foreign_cpus')):.2f}",
             ]
         )
     report.table(
@@ -68,16 +71,15 @@ def _print_rows(rows, rounds, instructions):
     )
 
 
-def _ratios(rounds, instructions):
+def ratios_of(ratios, rounds, instructions):
+    """Of the ratios whose two sides were measured: one a round, summed up."""
     found = []
-    for ratio in RATIOS:
+    for ratio in ratios:
         if ratio.row not in rounds or ratio.to not in rounds:
             continue
         cpu, rps = (
             figures.summary(
-                figures.round_ratios(
-                    _series(rounds, ratio.row, key), _series(rounds, ratio.to, key)
-                )
+                figures.round_ratios(series(rounds, ratio.row, key), series(rounds, ratio.to, key))
             )
             for key in ("cpu_us", "rps")
         )
@@ -97,7 +99,7 @@ def _ratios(rounds, instructions):
     return found
 
 
-def _print_ratios(ratios):
+def print_ratios(ratios):
     report.table(
         ["ratio", "CPU", "min…max", "goal", "instr", "req/s"],
         [
@@ -116,8 +118,8 @@ def _print_ratios(ratios):
 
 def run(bench):
     load.require_wrk()
-    rows = _present_rows(bench)
-    _print_commands(rows, bench)
+    rows, left_out = present_rows(ROWS, SERVERS, bench)
+    print_commands(rows, SERVERS, bench)
     say(
         f"{bench.rounds} rounds of {len(rows)} rows in turn, each a fresh server, "
         f"{bench.warmup_s} s warm-up and {bench.seconds} s measured; 64 keepalive connections."
@@ -140,11 +142,12 @@ def run(bench):
     )
     say()
     _print_rows(rows, rounds, instructions)
-    ratios = _ratios(rounds, instructions)
-    _print_ratios(ratios)
+    ratios = ratios_of(RATIOS, rounds, instructions)
+    print_ratios(ratios)
     return {
         "rounds": rounds,
         "instructions": instructions,
         "instructions_by": how,
         "ratios": ratios,
+        "left_out": left_out,
     }

@@ -26,16 +26,19 @@ from bench import (  # noqa: E402
     instructions,
     load,
     pages,
+    peers,
     postgres,
     procs,
     proxies,
     recovery,
     repair,
+    requests,
     soak,
     units,
     visit,
 )
 from bench.client import Connection, Request  # noqa: E402
+from bench.peers import servers as peer_servers  # noqa: E402
 from bench.targets import (  # noqa: E402
     AVAILABLE,
     ON_DISK,
@@ -159,6 +162,12 @@ class Figures(unittest.TestCase):
 
     def test_round_ratios(self):
         self.assertEqual(figures.round_ratios([2, 9], [1, 3]), [2, 3])
+
+    # The nearest of the values themselves, at both ends too.
+    def test_percentile(self):
+        values = [30, 10, 20, 40]
+        found = [figures.percentile(values, percent) for percent in (0, 50, 51, 99, 100)]
+        self.assertEqual(found, [10, 20, 30, 40, 40])
 
     def test_slope(self):
         self.assertAlmostEqual(figures.slope([0, 1, 2], [5, 7, 9]), 2)
@@ -296,7 +305,9 @@ ACCESS = [
 ]
 
 
-class Hop(unittest.TestCase):
+class BenchCase(unittest.TestCase):
+    """A bench with the fresh build and a scratch directory of its own."""
+
     def bench(self):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
@@ -306,6 +317,8 @@ class Hop(unittest.TestCase):
             server_cpu=min(os.sched_getaffinity(0)),
         )
 
+
+class Hop(BenchCase):
     # The load goes to the ticket pool; the vacancy pool has a port of its own.
     def test_ports_of_two_pools(self):
         (line,) = describe(microservices(), self.bench())
@@ -384,6 +397,99 @@ class Hop(unittest.TestCase):
         self.assertIsNone(hop.purchases_a_batch(ACCESS[:1]))
 
 
+class Peers(BenchCase):
+    # What a file leaves open is filled in, and its comments are not taken for settings.
+    def test_configuration_is_complete(self):
+        for key, server in peer_servers.SERVERS.items():
+            for line in describe_files(server, self.bench()):
+                with self.subTest(server=key, file=line.partition(":")[0]):
+                    self.assertNotRegex(line, r"@\w+@|#")
+                    self.assertEqual(line.count("{"), line.count("}"))
+        with self.assertRaises(KeyError):
+            peer_servers.fill("nginx-proxy/http.conf", port=1)
+
+    # A hop goes from the public port to the service behind it, of nginx and of FastAPI.
+    def test_ports_of_a_hop(self):
+        behind, front = describe_files(peer_servers.SERVERS["nginx-proxy"], self.bench())
+        self.assertIn("listen 127.0.0.1:$BACKEND_PORT;", behind)
+        self.assertIn("lua_shared_dict", behind)
+        self.assertIn("server 127.0.0.1:$BACKEND_PORT;", front)
+        vacancy, ticket = describe(peer_servers.FASTAPI_CHAIN, self.bench())
+        self.assertIn("--port $VACANCY_PORT", vacancy)
+        self.assertIn("VACANCY_URL=http://127.0.0.1:$VACANCY_PORT", ticket)
+        self.assertIn("--port $PUBLIC_PORT", ticket)
+
+    # Only the durable Redis writes, and it syncs each sale.
+    def test_durable_redis(self):
+        for key, appends in {"nginx-redis": "no", "nginx-redis-durable": "yes"}.items():
+            _nginx, redis = describe_files(peer_servers.SERVERS[key], self.bench())
+            self.assertIn(f"appendonly {appends} appendfsync always", redis)
+
+    # Every goal has two sides that are measured, under names that do not hide each other.
+    def test_sides_of_goals(self):
+        names = [row.name for row in peers.ROWS] + list(postgres.SCRIPTS)
+        self.assertEqual(len(names), len(set(names)))
+        for ratio in peers.RATIOS:
+            self.assertIn(ratio.row, names)
+            self.assertIn(ratio.to, names)
+        self.assertLessEqual({row.server for row in peers.ROWS}, set(peers.ALL_SERVERS))
+
+    # A peer that is not installed leaves out its rows alone, each with what is missing.
+    def test_left_out(self):
+        servers = {key: Server(key, lambda _place: [], ("sh",)) for key in peers.ALL_SERVERS}
+        servers["fastapi"] = Server("gone", lambda _place: [], ("/no/such",))
+        with mock.patch.object(requests, "say"):
+            rows, left_out = requests.present_rows(peers.ROWS, servers, self.bench())
+        expected = {row.name for row in peers.ROWS if row.server == "fastapi"}
+        self.assertEqual(left_out, dict.fromkeys(expected, "/no/such is missing"))
+        self.assertEqual(len(rows) + len(left_out), len(peers.ROWS))
+
+    # Without PostgreSQL its rows are left out likewise, and nothing is started.
+    def test_left_out_database(self):
+        left_out = {}
+        with (
+            mock.patch.object(postgres, "missing", return_value="initdb"),
+            mock.patch.object(peers, "say"),
+        ):
+            self.assertEqual(peers._databases(None, self.bench(), left_out), {})
+        self.assertEqual(left_out, dict.fromkeys(postgres.SCRIPTS, "initdb is missing"))
+
+    # A peer that answers less than ticketd would be compared unfairly: it is found out.
+    def test_another_answer(self):
+        self.assertIsNone(
+            peers.differs(peer_servers.SOLD.replace("9998,", "9990,"), peer_servers.SOLD)
+        )
+        for body in ("", "{}", '{"qty": 2000000000}', '{"left":2000000000}', '{"qty":1}'):
+            with self.subTest(body=body):
+                self.assertIsNotNone(peers.differs(body, peers.EXPECTED[AVAILABLE]))
+
+    # A purchase is compared with purchases, a look at the stock with the same, round by round.
+    def test_times_ours(self):
+        costs = {
+            peers.IN_MEMORY_ROW: (2, 4),
+            peers.DURABLE_ROW: (4, 8),
+            peers.AVAILABLE_ROW: (1, 1),
+            peers.NGINX_ROW: (8, 16),
+            "libh2o, GET": (3, 3),
+        }
+        rounds = {name: [{"cpu_us": cost} for cost in both] for name, both in costs.items()}
+        self.assertEqual(peers.times_ours(rounds, peers.NGINX_ROW), [4, 2])
+        self.assertEqual(peers.times_ours(rounds, "libh2o, GET"), [3, None])
+        del rounds[peers.DURABLE_ROW]
+        self.assertEqual(peers.times_ours(rounds, peers.NGINX_ROW), [4, None])
+
+    # The third column of pgbench's log is the latency, whatever columns follow.
+    def test_latencies(self):
+        log = "0 1 900 0 1700000000 5\n1 1 100 0 1700000000 9 0\n"
+        self.assertEqual(postgres.latencies_us(log), [900, 100])
+
+    # What is downloaded today is what was downloaded when it was measured.
+    def test_versions_are_fixed(self):
+        text = (peer_servers.HERE / "requirements.txt").read_text(encoding="utf-8")
+        for line in text.splitlines():
+            self.assertRegex(line, r"^#|^[\w.-]+==[\w.]+$")
+
+
 class Processes(unittest.TestCase):
     # Programs of root are looked for whoever asks, after those of PATH.
     def test_programs(self):
@@ -407,6 +513,13 @@ class Processes(unittest.TestCase):
         thread.start()
         thread.join()
         self.assertGreaterEqual(procs.cpu_ns([os.getpid()]) - before, 50_000_000)
+
+    # A helper that ends while memory is summed up spoils no measurement.
+    def test_memory_of_an_ended_process(self):
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        self.assertEqual(procs.pss_kib([ended.pid]), 0)
+        self.assertGreater(procs.pss_kib([ended.pid, os.getpid()]), 1000)
 
     # A program that fails tells its exit status, by which a bench knows that it may not trace.
     def test_exit_status(self):

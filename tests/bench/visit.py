@@ -47,6 +47,7 @@ def _measure(server_entry, request, bench, connections, load_cpus, strict):
             raise BenchError(
                 f"{server_entry.name}: a process of the server ended or began under load"
             )
+        pss_kib = procs.pss_kib(pids)
     return {
         "rps": result["requests"] / (result["duration_us"] / 1e6),
         "p50_us": result["p50_us"],
@@ -55,6 +56,7 @@ def _measure(server_entry, request, bench, connections, load_cpus, strict):
         # Those of the warm-up too: no client is told that it was only that.
         **{name: warmup[name] + result[name] for name in ("errors", "refused")},
         "answer_bytes": len(answer.head) + len(answer.body),
+        "pss_kib": pss_kib,
     }
 
 
