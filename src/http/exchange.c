@@ -11,8 +11,8 @@
 #include "util/log.h"
 #include "util/traceparent.h"
 
-/* Headers of ours on one answer, at most. */
-#define REPLY_HEADERS_MAX (13 + HTTP_FIELDS_MAX)
+/* Headers of ours on one answer, at most, without those of its route. */
+#define REPLY_HEADERS_MAX 13
 /* At most one line so often about requests that are refused with 5xx. */
 #define WARN_EVERY_MS 1000
 /* The name of a header that libh2o has no token for. */
@@ -274,7 +274,8 @@ static void add_headers(struct http_exchange *exchange, const struct http_reply 
     static const h2o_iovec_t key = HEADER("Idempotency-Key");
     h2o_req_t *req = exchange->req;
 
-    h2o_vector_reserve(&req->pool, &req->res.headers, REPLY_HEADERS_MAX);
+    /* as few as may be: more would not fit into the request's first chunk of memory */
+    h2o_vector_reserve(&req->pool, &req->res.headers, REPLY_HEADERS_MAX + reply->field_count);
     if (reply->content_type.len != 0)
         add(req, &H2O_TOKEN_CONTENT_TYPE->buf, reply->content_type);
     add_common(exchange);
