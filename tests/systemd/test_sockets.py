@@ -32,6 +32,16 @@ def test_after_stop(monolith):
     assert monolith.order_status(order) == "confirmed"
 
 
+# Operators who stop and start again and again still have the socket, which keeps clients through the next restart.
+def test_started_often(units):
+    unit = units["vacancy"]
+    for _ in range(7):
+        unit.start()
+        unit.stop()
+    unit.start()
+    assert unit.show("ActiveState", unit.socket) == "active"
+
+
 # A connection that is made between two lives of the service is served by the second one.
 def test_between_two_lives(monolith):
     monolith.start()
