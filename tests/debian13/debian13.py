@@ -47,6 +47,8 @@ shift
 mount -t proc proc proc
 mount -t tmpfs run run
 mount -t tmpfs shm dev/shm
+mkdir -p dev/pts
+mount -t devpts -o ptmxmode=0666 devpts dev/pts
 ip link set lo up
 exec chroot . env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@"
 """
