@@ -160,7 +160,8 @@ def test_answer_waits_for_the_ledger(start, ledger, path):
 
 
 # A keeper that stands still past SALE_TIMEOUT: 503, the tickets come back, and then it sells again.
-def test_sale_timeout(start, ledger):
+def test_sale_timeout(start, quick_path):
+    ledger = Ledger(quick_path)
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=10, SALE_TIMEOUT=0.5)
     clients = [server.connect(SELL_PATH) for _ in range(6)]
     try:

@@ -235,8 +235,8 @@ def test_crowd_and_one_fault(hop):
 
 # A vacancy worker that is stopped, and goes on when nobody waits for its answer, sells nothing then.
 @KEYS
-def test_stopped_worker(start, tmp_path, key):
-    ledger = Ledger(tmp_path)
+def test_stopped_worker(start, quick_path, key):
+    ledger = Ledger(quick_path)
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, WORKERS=1, VACANCY_TIMEOUT=SHORT_S)
     connection = Reconnecting(server.address_for(PURCHASE))
 
@@ -261,8 +261,8 @@ def test_stopped_worker(start, tmp_path, key):
 # The workers of the vacancy pool are killed in the middle of a purchase: it is asked again of the new
 # ones, and succeeds once.
 @KEYS
-def test_killed_workers(start, tmp_path, key):
-    ledger = Ledger(tmp_path)
+def test_killed_workers(start, quick_path, key):
+    ledger = Ledger(quick_path)
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, VACANCY_TIMEOUT=LONG_S)
     with server.connect(PURCHASE) as client:
         assert client.ask("POST", PURCHASE, {"qty": 1}).status == 200
@@ -281,8 +281,8 @@ def test_killed_workers(start, tmp_path, key):
 
 # The vacancy pool, a master of its own, is killed whole; the ticket pool says that nothing was sold
 # until the next one is there, and then sells on.
-def test_killed_master(start, tmp_path):
-    ledger = Ledger(tmp_path)
+def test_killed_master(start, quick_path):
+    ledger = Ledger(quick_path)
     vacancy = start(SERVICES="vacancy", LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK)
     ports = vacancy.ports()
     ticket = start(SERVICES="ticket", VACANCY_URL=vacancy.vacancy_url, VACANCY_TIMEOUT=SHORT_S,
@@ -312,8 +312,8 @@ def test_killed_master(start, tmp_path):
 # The keeper stands still, not long enough to be replaced: the vacancy pool says in time that nothing was sold, and the client hears
 # just that.
 @KEYS
-def test_keeper_stands_still(start, tmp_path, key):
-    ledger = Ledger(tmp_path)
+def test_keeper_stands_still(start, quick_path, key):
+    ledger = Ledger(quick_path)
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, VACANCY_TIMEOUT=round(2.4 + 0.1 * SLOW, 3), SALE_TIMEOUT=60)
     with server.connect(PURCHASE) as client, paused(keeper(server)):
         answer = client.ask("POST", PURCHASE, {"qty": 1}, {KEY: key} if key else {})
