@@ -516,16 +516,23 @@ static void put_ready(struct page *page)
     put_line(page, &(struct labels){.bound = NULL}, page->ledger.ready);
 }
 
-static void put_keeper_state(struct page *page)
+const char *metrics_keeper_word(enum metrics_keeper_state state)
 {
-    static const char *const names[METRICS_KEEPER_STATE_COUNT] = {
-#define X(name) #name,
+    static const char *const words[METRICS_KEEPER_STATE_COUNT] = {
+#define X(name) [METRICS_KEEPER_##name] = #name,
         METRICS_KEEPER_STATES(X)
 #undef X
     };
 
+    return words[state];
+}
+
+static void put_keeper_state(struct page *page)
+{
     for (int state = 0; state < METRICS_KEEPER_STATE_COUNT; ++state)
-        put_line(page, &(struct labels){.value = {names[state]}}, (int)page->ledger.state == state);
+        put_line(page,
+                 &(struct labels){.value = {metrics_keeper_word((enum metrics_keeper_state)state)}},
+                 (int)page->ledger.state == state);
 }
 
 static void put_journal_slots(struct page *page)

@@ -23,6 +23,8 @@ struct metrics_stock_event {
     uint64_t lag; /* entries that are not in the ledger yet */
 };
 
+/* absent: no process, as in a ticket pool's tree or while one is being restarted; fault: the ledger
+ * cannot be written, so nothing is sold */
 #define METRICS_KEEPER_STATES(X) X(absent) X(loading) X(running) X(fault)
 
 enum metrics_keeper_state {
@@ -31,6 +33,9 @@ enum metrics_keeper_state {
 #undef X
         METRICS_KEEPER_STATE_COUNT
 };
+
+/* As people and programs read it: "absent" for METRICS_KEEPER_absent.  Static storage. */
+const char *metrics_keeper_word(enum metrics_keeper_state state);
 
 /* What only the stock knows of keeper and ledger. */
 struct metrics_ledger {

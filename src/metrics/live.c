@@ -104,17 +104,6 @@ static void look_at_board(struct live_look *look, const struct scoreboard *board
         look_at_worker(look, &board->slots[i]);
 }
 
-static const char *keeper_word(enum metrics_keeper_state state)
-{
-    static const char *const words[] = {
-#define X(name) [METRICS_KEEPER_##name] = #name,
-        METRICS_KEEPER_STATES(X)
-#undef X
-    };
-
-    return words[state];
-}
-
 static void add_event_seen(struct live_look *look, const struct metrics_source *source,
                            uint32_t index)
 {
@@ -145,7 +134,7 @@ static void look_at_stock(struct live_look *look, const struct metrics_source *s
     struct metrics_ledger ledger;
 
     source->ledger(source->context, &ledger);
-    look->keeper = keeper_word(ledger.state);
+    look->keeper = metrics_keeper_word(ledger.state);
     look->ready = ledger.ready;
     look->journal_slots = ledger.journal_slots;
     metrics_sum_series(source->metrics, METRICS_SERIES_keeper_batch, &look->batch);

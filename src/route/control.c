@@ -34,18 +34,6 @@ void route_control_root(struct router *router, struct http_exchange *exchange)
     route_send_document(exchange, document, ROOT_BODY_MAX, 200);
 }
 
-static const char *keeper_word(enum control_keeper keeper)
-{
-    static const char *const words[] = {
-        [CONTROL_KEEPER_ABSENT] = "absent",
-        [CONTROL_KEEPER_LOADING] = "loading",
-        [CONTROL_KEEPER_RUNNING] = "running",
-        [CONTROL_KEEPER_FAULT] = "fault",
-    };
-
-    return words[keeper];
-}
-
 void route_control_status(struct router *router, struct http_exchange *exchange)
 {
     struct json_value *document, *part;
@@ -64,7 +52,7 @@ void route_control_status(struct router *router, struct http_exchange *exchange)
     json_add_integer(part, "done", (int64_t)status.reloads_done);
     json_add_integer(part, "refused", (int64_t)status.reloads_refused);
     part = json_add_object(document, "keeper");
-    json_add_string(part, "state", keeper_word(status.keeper));
+    json_add_string(part, "state", metrics_keeper_word(status.keeper));
     json_add_integer(part, "lag", (int64_t)status.keeper_lag);
     route_send_document(exchange, document, STATUS_BODY_MAX, 200);
 }

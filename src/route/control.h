@@ -7,18 +7,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "metrics/exposition.h"
 #include "ticketd/stock.h"
 
 /* Most events of one listing; a longer stock's listing says that it was cut. */
 #define CONTROL_EVENTS_MAX 1024
-
-enum control_keeper {
-    CONTROL_KEEPER_ABSENT =
-        0, /* no process: a ticket pool's tree, or one that is being restarted */
-    CONTROL_KEEPER_LOADING,
-    CONTROL_KEEPER_RUNNING,
-    CONTROL_KEEPER_FAULT, /* the ledger cannot be written, so nothing is sold */
-};
 
 struct control_status {
     pid_t master_pid;
@@ -26,7 +19,7 @@ struct control_status {
     uint64_t reloads_asked;
     uint64_t reloads_done;
     uint64_t reloads_refused;
-    enum control_keeper keeper;
+    enum metrics_keeper_state keeper;
     uint64_t keeper_lag; /* entries of all events that are in the journal and not yet durable */
 };
 

@@ -3,22 +3,8 @@
 #include <bsd/string.h>
 #include <signal.h>
 
-#include "stock/keeper_link.h"
 #include "ticketd/error.h"
-
-static enum control_keeper keeper_of(const struct stock *stock)
-{
-    switch (keeper_state(stock)) {
-    case KEEPER_RUNNING:
-        return CONTROL_KEEPER_RUNNING;
-    case KEEPER_LOADING:
-        return CONTROL_KEEPER_LOADING;
-    case KEEPER_FAULT:
-        return CONTROL_KEEPER_FAULT;
-    default:
-        return CONTROL_KEEPER_ABSENT;
-    }
-}
+#include "worker/metrics_source.h"
 
 static void on_status(void *context, struct control_status *ret_status)
 {
@@ -35,7 +21,7 @@ static void on_status(void *context, struct control_status *ret_status)
     };
     if (stock->segment == NULL)
         return;
-    ret_status->keeper = keeper_of(stock);
+    ret_status->keeper = metrics_source_keeper(stock);
     for (uint32_t i = 0; i < stock_event_count(stock); ++i)
         ret_status->keeper_lag += stock_lag(stock, i);
 }

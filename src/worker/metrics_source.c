@@ -5,7 +5,7 @@
 #include "stock/keys.h"
 #include "util/clock.h"
 
-static enum metrics_keeper_state keeper_of(const struct stock *stock)
+enum metrics_keeper_state metrics_source_keeper(const struct stock *stock)
 {
     switch (keeper_state(stock)) {
     case KEEPER_RUNNING:
@@ -26,7 +26,7 @@ static void on_ledger(void *context, struct metrics_ledger *ret_ledger)
 
     *ret_ledger = (struct metrics_ledger){
         .ready = keeper_is_ready(stock, clock_monotonic_ms()),
-        .state = keeper_of(stock),
+        .state = metrics_source_keeper(stock),
         .journal_slots = stock->segment->ring_slots,
         .keys_of_clients = keys_count(stock, SEGMENT_KEYS_OF_CLIENTS),
         .keys_transient = keys_count(stock, SEGMENT_KEYS_TRANSIENT),

@@ -9,4 +9,7 @@
 /* The heritage is borrowed and stays as it is. */
 void metrics_source_init(struct metrics_source *source, const struct heritage *heritage);
 
+/* What the keeper of a stock does at the moment; any process that has mapped it, at any time. */
+enum metrics_keeper_state metrics_source_keeper(const struct stock *stock);
+
 #endif

@@ -76,10 +76,10 @@ static int set_up(void **state)
 static void test_status(void **state)
 {
     static const char *const words[] = {
-        [CONTROL_KEEPER_ABSENT] = "absent",
-        [CONTROL_KEEPER_LOADING] = "loading",
-        [CONTROL_KEEPER_RUNNING] = "running",
-        [CONTROL_KEEPER_FAULT] = "fault",
+        [METRICS_KEEPER_absent] = "absent",
+        [METRICS_KEEPER_loading] = "loading",
+        [METRICS_KEEPER_running] = "running",
+        [METRICS_KEEPER_fault] = "fault",
     };
     char expected[512];
 
@@ -90,7 +90,7 @@ static void test_status(void **state)
     told.keeper_lag = 1000000;
     for (size_t i = 0; i < COUNT(words); ++i) {
         struct answer answer;
-        told.keeper = (enum control_keeper)i;
+        told.keeper = (enum metrics_keeper_state)i;
         answer = serving_ask(true, "GET", STATUS, "", NULL);
         (void)snprintf(expected, sizeof(expected),
                        "{\"version\":\"%s\",\"role\":\"monolith\",\"service\":\"%s\","
