@@ -383,14 +383,10 @@ static void keep_ids(struct remote_cell *cell, const struct vacancy_request *req
 /* Random all through: it may be told to a client, who must not guess anybody else's from it. */
 static void make_key(struct vacancy_remote *remote, struct remote_cell *cell)
 {
-    static const char digits[] = "0123456789abcdef";
     char *end = append_text(cell->key, TEXT(KEY_TRANSIENT_PREFIX));
 
-    for (int half = 0; half < 2; ++half) {
-        uint64_t token = token_next(&remote->tokens);
-        for (int digit = 0; digit < 16; ++digit, token >>= 4)
-            *end++ = digits[token & 15];
-    }
+    end = append_hex_u64(end, token_next(&remote->tokens));
+    end = append_hex_u64(end, token_next(&remote->tokens));
     cell->key_len = (uint8_t)(end - cell->key);
     cell->made_key = true;
 }

@@ -4,11 +4,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-static void write_hex(char *dst, uint64_t value)
-{
-    for (int i = 15; i >= 0; --i, value >>= 4)
-        dst[i] = "0123456789abcdef"[value & 15];
-}
+#include "util/append.h"
 
 int request_id_source_init(struct request_id_source *source)
 {
@@ -16,7 +12,7 @@ int request_id_source_init(struct request_id_source *source)
 
     if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
         return -errno;
-    write_hex(source->prefix, seed);
+    (void)append_hex_u64(source->prefix, seed);
     source->next = 0;
     return 0;
 }
@@ -24,7 +20,7 @@ int request_id_source_init(struct request_id_source *source)
 void request_id_make(struct request_id_source *source, char ret_id[REQUEST_ID_MADE_LEN])
 {
     memcpy(ret_id, source->prefix, sizeof(source->prefix));
-    write_hex(ret_id + sizeof(source->prefix), source->next++);
+    (void)append_hex_u64(ret_id + sizeof(source->prefix), source->next++);
 }
 
 bool request_id_is_sane(struct text id)

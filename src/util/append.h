@@ -4,6 +4,7 @@
 #ifndef TICKETD_UTIL_APPEND_H
 #define TICKETD_UTIL_APPEND_H
 
+#include <endian.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -13,6 +14,8 @@
 #define APPEND_U32_MAX 10
 /* Digits of the greatest 64-bit number. */
 #define APPEND_U64_MAX 20
+/* Hexadecimal digits of any 64-bit number: zeros in front are written too. */
+#define APPEND_HEX_LEN 16
 
 static inline char *append_text(char *at, struct text text)
 {
@@ -59,6 +62,29 @@ static inline char *append_u64(char *at, uint64_t number)
 static inline char *append_u32(char *at, uint32_t number)
 {
     return append_u64(at, number);
+}
+
+/* Eight hexadecimal digits at once: each gets a byte, the first one the lowest, and those above 9
+ * are moved on from behind '9' to 'a'. */
+static inline uint64_t append_hex_digits(uint32_t number)
+{
+    uint64_t digits = __builtin_bswap32(number), letters;
+
+    digits = (digits | digits << 16) & UINT64_C(0x0000ffff0000ffff);
+    digits = (digits | digits << 8) & UINT64_C(0x00ff00ff00ff00ff);
+    digits = (digits >> 4 | digits << 8) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    letters = (digits + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101);
+    return htole64(digits + UINT64_C(0x3030303030303030) + letters * ('a' - '9' - 1));
+}
+
+/* In lower-case hexadecimal. */
+static inline char *append_hex_u64(char *at, uint64_t number)
+{
+    uint64_t digits[2] = {append_hex_digits((uint32_t)(number >> 32)),
+                          append_hex_digits((uint32_t)number)};
+
+    memcpy(at, digits, sizeof(digits));
+    return at + sizeof(digits);
 }
 
 #endif

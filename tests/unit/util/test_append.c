@@ -43,6 +43,25 @@ static void test_long_numbers(void **state)
     }
 }
 
+/* Every digit is written right in each of its sixteen places, with the zeros in front of it. */
+static void test_hexadecimal(void **state)
+{
+    char expected[APPEND_HEX_LEN + 1], written[APPEND_HEX_LEN + 1];
+
+    (void)state;
+    for (unsigned place = 0; place < APPEND_HEX_LEN; ++place) {
+        for (uint64_t digit = 0; digit < 16; ++digit) {
+            uint64_t number = digit << 4 * place;
+            (void)snprintf(expected, sizeof(expected), "%016" PRIx64, number);
+            *append_hex_u64(written, number) = '\0';
+            assert_string_equal(written, expected);
+            (void)snprintf(expected, sizeof(expected), "%016" PRIx64, ~number);
+            *append_hex_u64(written, ~number) = '\0';
+            assert_string_equal(written, expected);
+        }
+    }
+}
+
 /* Texts follow each other without a gap or an end, and an empty one changes nothing. */
 static void test_texts(void **state)
 {
@@ -61,6 +80,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_long_numbers),
+        cmocka_unit_test(test_hexadecimal),
         cmocka_unit_test(test_texts),
     };
 

@@ -1,5 +1,7 @@
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -93,12 +95,37 @@ static void test_refused(void **state)
     assert_int_equal(id.token, 0xb);
 }
 
+/* In each place only a digit counts, in either case, and between the groups only a dash. */
+static void test_characters(void **state)
+{
+    static const char text[] = "00010000-0000-8000-8000-000000000000";
+
+    (void)state;
+    for (size_t at = 0; at < ORDER_ID_LEN; ++at) {
+        bool is_dash = text[at] == '-', is_fixed = at == 14 || at == 19;
+        for (int character = 0; character < 256; ++character) {
+            char changed[sizeof(text)];
+            struct order_id id;
+            bool fits = is_dash ? character == '-'
+                        : is_fixed
+                            ? character == text[at] || (at == 19 && strchr("9aAbB", character))
+                            : isxdigit(character) != 0;
+            memcpy(changed, text, sizeof(text));
+            changed[at] = (char)character;
+            if ((order_id_parse(changed, ORDER_ID_LEN, &id) == TICKETD_DONE) !=
+                (fits && character != 0))
+                fail_msg("character %d in place %zu", character, at);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_characters),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
