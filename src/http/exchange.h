@@ -148,6 +148,10 @@ void http_log_problem(struct http_exchange *exchange, struct text request_id,
 /* Whether the client's end has closed the connection, or its writing half: a look at the socket. */
 bool http_peer_has_left(const struct http_exchange *exchange);
 
+/* Whether the body is said to be JSON, or nothing is said: true with its bytes, which live as long
+ * as the request; or false after sending the problem (unsupported_media_type). */
+bool http_takes_json(struct http_exchange *exchange, struct text *ret_body);
+
 /* Decodes the body as JSON.  true: *ret_document must be given to json_release; or false after
  * sending the problem (malformed_json, unsupported_media_type, internal_error without memory). */
 bool http_read_json(struct http_exchange *exchange, struct json_document *ret_document);

@@ -35,15 +35,24 @@ static bool get_quantity(struct http_exchange *exchange, const struct json_docum
     return true;
 }
 
-bool http_read_json(struct http_exchange *exchange, struct json_document *ret_document)
+bool http_takes_json(struct http_exchange *exchange, struct text *ret_body)
 {
     struct text type = exchange->content_type;
-    h2o_iovec_t body = exchange->req->entity;
 
     if (type.base != NULL && !is_json_type(type)) {
         http_problem(exchange, PROBLEM_unsupported_media_type, "the body must be application/json");
         return false;
     }
+    *ret_body = (struct text){.base = exchange->req->entity.base, .len = exchange->req->entity.len};
+    return true;
+}
+
+bool http_read_json(struct http_exchange *exchange, struct json_document *ret_document)
+{
+    struct text body;
+
+    if (!http_takes_json(exchange, &body))
+        return false;
     switch (json_parse(ret_document, body.base, body.len)) {
     case JSON_DONE:
         return true;

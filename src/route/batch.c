@@ -288,34 +288,57 @@ static void refuse_batch(struct http_exchange *exchange, const struct reserve_ba
                     fault->pointer);
 }
 
+/* What was asked. */
+struct asked {
+    struct reserve_batch_request *requests; /* the request's memory */
+    uint32_t count;
+    uint64_t timeout_ms;
+    struct json_document document; /* what their texts live in; nothing, when that is the body */
+};
+
+/* True, and json_release is due; or false after sending the problem. */
+static bool read_batch(const struct router *router, struct http_exchange *exchange,
+                       struct asked *ret_asked)
+{
+    uint32_t most = (uint32_t)router->settings->batch_max;
+    struct reserve_batch_fault fault;
+    struct text body;
+
+    if (!http_takes_json(exchange, &body))
+        return false;
+    *ret_asked =
+        (struct asked){.requests = http_alloc(exchange, most * sizeof(*ret_asked->requests))};
+    if (reserve_batch_scan(body, ret_asked->requests, most, &ret_asked->count,
+                           &ret_asked->timeout_ms))
+        return true;
+    if (!http_read_json(exchange, &ret_asked->document))
+        return false;
+    if (reserve_batch_read(&ret_asked->document, ret_asked->requests, most, &ret_asked->count,
+                           &ret_asked->timeout_ms, &fault) == 0)
+        return true;
+    json_release(&ret_asked->document);
+    refuse_batch(exchange, &fault, most);
+    return false;
+}
+
 void route_reserve_batch(struct router *router, struct http_exchange *exchange)
 {
-    uint32_t most = (uint32_t)router->settings->batch_max, count;
-    struct reserve_batch_request *requests;
-    struct reserve_batch_fault fault;
-    struct json_document document;
+    struct asked asked;
     struct batch *batch;
-    uint64_t timeout_ms;
 
-    if (!http_read_json(exchange, &document))
+    if (!read_batch(router, exchange, &asked))
         return;
-    requests = http_alloc(exchange, most * sizeof(*requests));
-    if (reserve_batch_read(&document, requests, most, &count, &timeout_ms, &fault) != 0) {
-        json_release(&document);
-        refuse_batch(exchange, &fault, most);
-        return;
-    }
     /* A worker that was stopped, or starved, for longer than the ticket pool waits comes upon
      * batches that were given up: their keys have been sold by a retry elsewhere, or the ticket
      * pool has told its clients that nothing was sold.  A sale now would make that a lie, and it
      * closes the connection of what it gives up. */
     if (http_peer_has_left(exchange)) {
-        json_release(&document);
+        json_release(&asked.document);
         http_problem_close(exchange, PROBLEM_malformed_request, LEFT);
         return;
     }
-    batch = new_batch(router, exchange, requests, count);
-    start_all(batch, requests, timeout_ms);
-    json_release(&document);
+    batch = new_batch(router, exchange, asked.requests, asked.count);
+    start_all(batch, asked.requests, asked.timeout_ms);
+    json_release(&asked.document);
     await(batch);
 }

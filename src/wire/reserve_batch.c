@@ -269,8 +269,11 @@ int reserve_batch_read_results(struct text body, struct reserve_batch_result *re
 {
     struct reading_results reading = {.results = results, .wanted = count, .error = ret_error};
     struct json_document document;
-    int answer = json_parse(&document, body.base, body.len);
+    int answer;
 
+    if (reserve_batch_scan_results(body, results, count))
+        return 0;
+    answer = json_parse(&document, body.base, body.len);
     if (answer == JSON_MALFORMED)
         return disbelieve(ret_error, document.reason);
     if (answer < 0)

@@ -74,10 +74,21 @@ int reserve_batch_read(const struct json_document *document, struct reserve_batc
                        uint32_t most, uint32_t *ret_count, uint64_t *ret_timeout_ms,
                        struct reserve_batch_fault *ret_fault);
 
+/* The same of a body of exactly the form that is written above, which a vacancy pool gets nearly
+ * always: the texts are those of the body.  False, and nothing may be read from the outputs, when
+ * it has another form: then reserve_batch_read tells what it says, or what is wrong with it. */
+bool reserve_batch_scan(struct text body, struct reserve_batch_request *requests, uint32_t most,
+                        uint32_t *ret_count, uint64_t *ret_timeout_ms);
+
 /* Reading an answer to `count` requests.  0; TICKETD_INVALID: it is not to be believed, and
  * *ret_error says why, static text; -ENOMEM. */
 int reserve_batch_read_results(struct text body, struct reserve_batch_result *results,
                                uint32_t count, const char **ret_error);
+
+/* The same of an answer whose results were all judged, exactly as they are written; false as above.
+ * reserve_batch_read_results asks it first. */
+bool reserve_batch_scan_results(struct text body, struct reserve_batch_result *results,
+                                uint32_t count);
 
 /* What the code of a problem document stands for when a sale ends with it: see the status above. */
 int reserve_batch_status_of(const char *code);

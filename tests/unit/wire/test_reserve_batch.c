@@ -285,8 +285,9 @@ static int read_results(const char *text, uint32_t wanted)
     return answer;
 }
 
-#define SOLD     "{\"success\":true,\"remaining\":998,\"message\":\"m\",\"order_id\":\"" ORDER_ID "\"}"
-#define SOLD_OUT "{\"success\":false,\"remaining\":1,\"message\":\"Insufficient inventory\"}"
+#define SOLD      "{\"success\":true,\"remaining\":998,\"message\":\"m\",\"order_id\":\"" ORDER_ID "\"}"
+#define NONE_LEFT "{\"success\":false,\"remaining\":0,\"message\":\"m\"}"
+#define SOLD_OUT  "{\"success\":false,\"remaining\":1,\"message\":\"Insufficient inventory\"}"
 
 /* A sale, a replay and a sold-out one say what they are, in the order of the requests. */
 static void test_results(void **state)
@@ -384,6 +385,190 @@ static void test_no_results(void **state)
     }
 }
 
+/* ------------------------------------------------------------------ scanned */
+
+/* A body that ends where its memory ends, so that a sanitizer sees who reads on. */
+static struct text cut(const char *base, size_t len)
+{
+    char *copy = malloc(len == 0 ? 1 : len);
+
+    assert_non_null(copy);
+    memcpy(copy, base, len);
+    return (struct text){.base = copy, .len = len};
+}
+
+static void release(struct text body)
+{
+    free((char *)(uintptr_t)body.base);
+}
+
+static bool same_request(const struct reserve_batch_request *a,
+                         const struct reserve_batch_request *b)
+{
+    return a->quantity == b->quantity && text_equal(a->key, b->key) && a->fresh == b->fresh &&
+           text_equal(a->request_id, b->request_id) && text_equal(a->traceparent, b->traceparent) &&
+           a->key_is_invalid == b->key_is_invalid;
+}
+
+/* Whether the body is scanned: then the reader of trees must say the same of it. */
+static bool scans(const char *text, size_t len)
+{
+    struct reserve_batch_request scanned[MOST];
+    struct text body = cut(text, len);
+    uint32_t scanned_count;
+    uint64_t scanned_ms;
+    bool answer = reserve_batch_scan(body, scanned, MOST, &scanned_count, &scanned_ms);
+
+    if (answer) {
+        if (read_text(text, len) != 0)
+            fail_msg("scanned, but no batch: %.*s", (int)len, text);
+        assert_int_equal(scanned_count, count);
+        assert_int_equal(scanned_ms, timeout_ms);
+        for (uint32_t i = 0; i < count; ++i)
+            if (!same_request(&scanned[i], &requests[i]))
+                fail_msg("request %u is scanned otherwise: %.*s", i, (int)len, text);
+    }
+    release(body);
+    return answer;
+}
+
+static bool same_result(const struct reserve_batch_result *a, const struct reserve_batch_result *b)
+{
+    return a->status == b->status && a->remaining == b->remaining && a->replayed == b->replayed &&
+           a->order.event == b->order.event && a->order.sequence == b->order.sequence &&
+           a->order.token == b->order.token;
+}
+
+/* The results as the reader of trees has them: with a blank in front nothing is scanned. */
+static int read_tree(const char *text, size_t len, uint32_t wanted)
+{
+    char spaced[1024];
+
+    assert_true(len < sizeof(spaced) - 1);
+    (void)snprintf(spaced, sizeof(spaced), " %.*s", (int)len, text);
+    assert_false(reserve_batch_scan_results((struct text){.base = spaced, .len = strlen(spaced)},
+                                            results, wanted));
+    return read_results(spaced, wanted);
+}
+
+static bool scans_results(const char *text, size_t len)
+{
+    struct reserve_batch_result scanned[3];
+    struct text body = cut(text, len);
+    bool answer = reserve_batch_scan_results(body, scanned, COUNT(scanned));
+
+    if (answer) {
+        if (read_tree(text, len, COUNT(scanned)) != 0)
+            fail_msg("scanned, but not believed: %.*s", (int)len, text);
+        for (size_t i = 0; i < COUNT(scanned); ++i)
+            if (!same_result(&scanned[i], &results[i]))
+                fail_msg("result %zu is scanned otherwise: %.*s", i, (int)len, text);
+    }
+    release(body);
+    return answer;
+}
+
+/* Every text that differs from a good one in one byte, lacks one, or has one more, is scanned as
+ * the reader of trees reads it, or is left to that.  Returns how many were scanned. */
+static size_t scan_neighbours(const char *good, bool (*scan)(const char *text, size_t len))
+{
+    static const char bytes[] = "09a{}[]\",:\\ -.eE+~\x1f\x7f\xc3\n";
+    size_t len = strlen(good), scanned = 0;
+    char changed[1024];
+
+    assert_true(len + 2 < sizeof(changed) && scan(good, len));
+    for (size_t at = 0; at < len; ++at) {
+        memcpy(changed, good, at);
+        memcpy(changed + at, good + at + 1, len - at - 1);
+        scanned += scan(changed, len - 1);
+        memcpy(changed + at + 1, good + at, len - at);
+        for (size_t i = 0; i < sizeof(bytes); ++i) {
+            changed[at] = bytes[i];
+            scanned += scan(changed, len + 1);
+        }
+        memcpy(changed, good, len);
+        for (size_t i = 0; i < sizeof(bytes); ++i) {
+            changed[at] = bytes[i];
+            scanned += scan(changed, len);
+        }
+        assert_false(scan(good, at));
+    }
+    return scanned;
+}
+
+/* What this pool writes is scanned, and nothing is scanned that is read otherwise. */
+static void test_scan(void **state)
+{
+    char text[RESERVE_BATCH_ENVELOPE_SIZE + 3 * RESERVE_BATCH_REQUEST_SIZE];
+    char *end = reserve_batch_begin(text, 1900);
+
+    (void)state;
+    end = reserve_batch_add(end,
+                            &(struct reserve_batch_request){.quantity = 20,
+                                                            .key = TEXT("ticketd.k1"),
+                                                            .fresh = true,
+                                                            .request_id = TEXT("r1"),
+                                                            .traceparent = TEXT(TRACE)},
+                            true);
+    end = reserve_batch_add(end, &(struct reserve_batch_request){.quantity = INT32_MAX}, false);
+    end = reserve_batch_add(
+        end, &(struct reserve_batch_request){.quantity = 1, .request_id = TEXT("~")}, false);
+    *reserve_batch_end(end) = '\0';
+    assert_true(scan_neighbours(text, scans) > 100);
+    assert_true(scan_neighbours("{\"requests\":[{\"qty\":1}]}", scans) > 0);
+}
+
+/* What has another form is left to the reader of trees: more than asked for, none, escapes, numbers
+ * and texts beyond their limits. */
+static void test_not_scanned(void **state)
+{
+    static const char *const texts[] = {
+        "",
+        "{\"requests\":[]}",
+        "{\"requests\":[{\"qty\":0}]}",
+        "{\"requests\":[{\"qty\":01}]}",
+        "{\"requests\":[{\"qty\":2147483648}]}",
+        "{\"requests\":[{\"qty\":18446744073709551617}]}",
+        "{\"requests\":[{\"qty\":1,\"idempotency_key\":\"\"}]}",
+        "{\"requests\":[{\"qty\":1,\"idempotency_key\":\"\\u0041\"}]}",
+        "{\"requests\":[{\"qty\":1,\"traceparent\":\"1\"}]}",
+        "{\"timeout_ms\":0,\"requests\":[{\"qty\":1}]}",
+        "{\"timeout_ms\":3600001,\"requests\":[{\"qty\":1}]}",
+        "{\"requests\":[{\"qty\":1},{\"qty\":1},{\"qty\":1},{\"qty\":1},{\"qty\":1},"
+        "{\"qty\":1},{\"qty\":1},{\"qty\":1},{\"qty\":1}]}",
+    };
+    char text[KEY_TEXT_MAX + 64], key[KEY_TEXT_MAX + 2];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(texts); ++i)
+        if (scans(texts[i], strlen(texts[i])))
+            fail_msg("scanned: %s", texts[i]);
+    memset(key, 'k', sizeof(key) - 1);
+    key[sizeof(key) - 1] = '\0';
+    for (size_t len = KEY_TEXT_MAX; len <= KEY_TEXT_MAX + 1; ++len) {
+        (void)snprintf(text, sizeof(text),
+                       "{\"requests\":[{\"qty\":1,\"idempotency_key\":\"%.*s\"}]}", (int)len, key);
+        assert_int_equal(scans(text, strlen(text)), len == KEY_TEXT_MAX);
+    }
+}
+
+/* The same of an answer, and one with an error in it is left to the reader of trees. */
+static void test_scan_results(void **state)
+{
+    static const char text[] = "{\"results\":[" SOLD "," SOLD_OUT
+                               ",{\"success\":true,\"remaining\":4294967295,\"message\":\"m\","
+                               "\"order_id\":\"" ORDER_ID "\",\"replayed\":true}]}";
+    static const char failed[] =
+        "{\"results\":[" SOLD "," SOLD_OUT ",{\"error\":{\"code\":\"overloaded\"}}]}";
+
+    (void)state;
+    assert_true(scan_neighbours(text, scans_results) > 100);
+    assert_true(scan_neighbours("{\"results\":[" NONE_LEFT "," NONE_LEFT "," NONE_LEFT "]}",
+                                scans_results) > 10);
+    assert_false(scans_results(failed, sizeof(failed) - 1));
+    assert_false(scans_results("", 0));
+}
+
 #define CASE(name) cmocka_unit_test_teardown(name, tear_down)
 
 int main(void)
@@ -392,7 +577,8 @@ int main(void)
         CASE(test_text_of_a_batch),    CASE(test_round_trip),          CASE(test_least_batch),
         CASE(test_invalid_quantities), CASE(test_invalid_texts),       CASE(test_too_long),
         CASE(test_no_batch),           CASE(test_most_and_duplicates), CASE(test_results),
-        CASE(test_error_codes),        CASE(test_no_results),
+        CASE(test_error_codes),        CASE(test_no_results),          CASE(test_scan),
+        CASE(test_not_scanned),        CASE(test_scan_results),
     };
 
     return cmocka_run_group_tests(tests, group_set_up, NULL);
