@@ -20,16 +20,19 @@ static const bool is_token[256] = {
 };
 
 /* What an authority (host, port, IPv6 brackets, percent-encoding) is made of, RFC 3986 section 3.2,
- * less the userinfo that a Host must not carry. */
+ * less the userinfo that a Host must not carry, and less the comma. */
+static const bool in_authority[256] = {
+    ['!'] = 1,         ['$'] = 1,         ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1,
+    ['+'] = 1,         ['-'] = 1,         ['.'] = 1, ['_'] = 1, ['~'] = 1,  ['0' ... '9'] = 1,
+    ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1, ['['] = 1, [']'] = 1, [':'] = 1,  ['('] = 1,
+    [')'] = 1,         [';'] = 1,         ['='] = 1,
+};
+
 static bool is_authority(const char *value, size_t len)
 {
-    for (size_t i = 0; i < len; ++i) {
-        unsigned char c = (unsigned char)value[i];
-        if (!is_token[c] && memchr("[]:();=,", c, 8) == NULL)
+    for (size_t i = 0; i < len; ++i)
+        if (!in_authority[(unsigned char)value[i]])
             return false;
-        if (c == ',' || c == '|' || c == '^' || c == '`' || c == '#')
-            return false;
-    }
     return true;
 }
 

@@ -1,6 +1,7 @@
 #include <strings.h>
 
 #include "http/exchange.h"
+#include "http/quantity.h"
 #include "ticketd/stock.h"
 
 /* application/json, or application/…+json (RFC 6839), with or without parameters. */
@@ -68,8 +69,13 @@ bool http_read_json(struct http_exchange *exchange, struct json_document *ret_do
 bool http_read_quantity(struct http_exchange *exchange, int64_t *ret_quantity)
 {
     struct json_document document;
+    struct text body;
     bool good;
 
+    if (!http_takes_json(exchange, &body))
+        return false;
+    if (quantity_scan(body, ret_quantity))
+        return true;
     if (!http_read_json(exchange, &document))
         return false;
     good = get_quantity(exchange, &document, ret_quantity);

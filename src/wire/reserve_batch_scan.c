@@ -11,49 +11,9 @@
 #include "ticketd/error.h"
 #include "ticketd/key.h"
 #include "ticketd/stock.h"
+#include "util/scan.h"
 #include "util/traceparent.h"
 #include "wire/reserve_batch.h"
-
-struct scan {
-    const char *at;
-    const char *end;
-};
-
-/* No bytes may have no place. */
-static struct scan begin(struct text body)
-{
-    static const char none[1];
-    const char *at = body.len == 0 ? none : body.base;
-
-    return (struct scan){.at = at, .end = at + body.len};
-}
-
-/* What follows is just this: passed over. */
-static inline bool pass(struct scan *scan, struct text wanted)
-{
-    if ((size_t)(scan->end - scan->at) < wanted.len ||
-        memcmp(scan->at, wanted.base, wanted.len) != 0)
-        return false;
-    scan->at += wanted.len;
-    return true;
-}
-
-static inline bool is_digit(const struct scan *scan)
-{
-    return scan->at < scan->end && *scan->at >= '0' && *scan->at <= '9';
-}
-
-/* A whole number as JSON writes it: without sign, and with no zero in front. */
-static bool take_number(struct scan *scan, uint64_t most, uint64_t *ret_number)
-{
-    const char *begin = scan->at;
-    uint64_t number = 0;
-
-    while (is_digit(scan) && number <= most)
-        number = number * 10 + (uint64_t)(*scan->at++ - '0');
-    *ret_number = number;
-    return scan->at > begin && number <= most && (*begin != '0' || scan->at == begin + 1);
-}
 
 /* Which strings a character may stand in, as itself: never the quote and the backslash. */
 enum {
@@ -76,7 +36,7 @@ static bool take_string(struct scan *scan, uint8_t kind, size_t most, struct tex
         ++at;
     *ret_text = (struct text){.base = begin, .len = (size_t)(at - begin)};
     scan->at = at;
-    return at > begin && (size_t)(at - begin) <= most && pass(scan, TEXT("\""));
+    return at > begin && (size_t)(at - begin) <= most && scan_pass(scan, TEXT("\""));
 }
 
 static bool take_order(struct scan *scan, struct order_id *ret_order)
@@ -85,7 +45,7 @@ static bool take_order(struct scan *scan, struct order_id *ret_order)
         order_id_parse(scan->at, ORDER_ID_LEN, ret_order) != TICKETD_DONE)
         return false;
     scan->at += ORDER_ID_LEN;
-    return pass(scan, TEXT("\""));
+    return scan_pass(scan, TEXT("\""));
 }
 
 static bool take_request(struct scan *scan, struct reserve_batch_request *ret_request)
@@ -93,46 +53,46 @@ static bool take_request(struct scan *scan, struct reserve_batch_request *ret_re
     struct reserve_batch_request request = {.quantity = 0};
     uint64_t quantity;
 
-    if (!pass(scan, TEXT("{\"qty\":")) || !take_number(scan, STOCK_QUANTITY_MAX, &quantity) ||
+    if (!scan_pass(scan, TEXT("{\"qty\":")) || !scan_number(scan, STOCK_QUANTITY_MAX, &quantity) ||
         quantity == 0)
         return false;
     request.quantity = (int64_t)quantity;
-    if (pass(scan, TEXT(",\"idempotency_key\":\"")) &&
+    if (scan_pass(scan, TEXT(",\"idempotency_key\":\"")) &&
         !take_string(scan, VISIBLE, KEY_TEXT_MAX, &request.key))
         return false;
-    request.fresh = pass(scan, TEXT(",\"fresh\":true"));
-    if (pass(scan, TEXT(",\"request_id\":\"")) &&
+    request.fresh = scan_pass(scan, TEXT(",\"fresh\":true"));
+    if (scan_pass(scan, TEXT(",\"request_id\":\"")) &&
         !take_string(scan, VISIBLE, RESERVE_BATCH_REQUEST_ID_MAX, &request.request_id))
         return false;
-    if (pass(scan, TEXT(",\"traceparent\":\"")) &&
+    if (scan_pass(scan, TEXT(",\"traceparent\":\"")) &&
         !(take_string(scan, VISIBLE, TRACEPARENT_LEN, &request.traceparent) &&
           traceparent_is_sane(request.traceparent)))
         return false;
     *ret_request = request;
-    return pass(scan, TEXT("}"));
+    return scan_pass(scan, TEXT("}"));
 }
 
 bool reserve_batch_scan(struct text body, struct reserve_batch_request *requests, uint32_t most,
                         uint32_t *ret_count, uint64_t *ret_timeout_ms)
 {
-    struct scan scan = begin(body);
+    struct scan scan = scan_begin(body);
     uint64_t timeout_ms = 0;
     uint32_t count = 0;
 
-    if (!pass(&scan, TEXT("{")))
+    if (!scan_pass(&scan, TEXT("{")))
         return false;
-    if (pass(&scan, TEXT("\"timeout_ms\":")) &&
-        !(take_number(&scan, RESERVE_BATCH_TIMEOUT_MAX_MS, &timeout_ms) && timeout_ms > 0 &&
-          pass(&scan, TEXT(","))))
+    if (scan_pass(&scan, TEXT("\"timeout_ms\":")) &&
+        !(scan_number(&scan, RESERVE_BATCH_TIMEOUT_MAX_MS, &timeout_ms) && timeout_ms > 0 &&
+          scan_pass(&scan, TEXT(","))))
         return false;
-    if (!pass(&scan, TEXT("\"requests\":[")))
+    if (!scan_pass(&scan, TEXT("\"requests\":[")))
         return false;
     do {
         if (count == most || !take_request(&scan, &requests[count]))
             return false;
         ++count;
-    } while (pass(&scan, TEXT(",")));
-    if (!pass(&scan, TEXT("]}")) || scan.at != scan.end)
+    } while (scan_pass(&scan, TEXT(",")));
+    if (!scan_pass(&scan, TEXT("]}")) || scan.at != scan.end)
         return false;
     *ret_count = count;
     *ret_timeout_ms = timeout_ms;
@@ -145,32 +105,33 @@ static bool take_result(struct scan *scan, struct reserve_batch_result *ret_resu
     struct text message;
     uint64_t remaining;
 
-    if (pass(scan, TEXT("{\"success\":false")))
+    if (scan_pass(scan, TEXT("{\"success\":false")))
         result.status = TICKETD_SOLD_OUT;
-    else if (!pass(scan, TEXT("{\"success\":true")))
+    else if (!scan_pass(scan, TEXT("{\"success\":true")))
         return false;
-    if (!pass(scan, TEXT(",\"remaining\":")) || !take_number(scan, UINT32_MAX, &remaining) ||
-        !pass(scan, TEXT(",\"message\":\"")) || !take_string(scan, PRINTABLE, SIZE_MAX, &message))
+    if (!scan_pass(scan, TEXT(",\"remaining\":")) || !scan_number(scan, UINT32_MAX, &remaining) ||
+        !scan_pass(scan, TEXT(",\"message\":\"")) ||
+        !take_string(scan, PRINTABLE, SIZE_MAX, &message))
         return false;
     result.remaining = (uint32_t)remaining;
     if (result.status == TICKETD_DONE) {
-        if (!pass(scan, TEXT(",\"order_id\":\"")) || !take_order(scan, &result.order))
+        if (!scan_pass(scan, TEXT(",\"order_id\":\"")) || !take_order(scan, &result.order))
             return false;
-        result.replayed = pass(scan, TEXT(",\"replayed\":true"));
+        result.replayed = scan_pass(scan, TEXT(",\"replayed\":true"));
     }
     *ret_result = result;
-    return pass(scan, TEXT("}"));
+    return scan_pass(scan, TEXT("}"));
 }
 
 bool reserve_batch_scan_results(struct text body, struct reserve_batch_result *results,
                                 uint32_t count)
 {
-    struct scan scan = begin(body);
+    struct scan scan = scan_begin(body);
 
-    if (!pass(&scan, TEXT("{\"results\":[")))
+    if (!scan_pass(&scan, TEXT("{\"results\":[")))
         return false;
     for (uint32_t i = 0; i < count; ++i)
-        if ((i > 0 && !pass(&scan, TEXT(","))) || !take_result(&scan, &results[i]))
+        if ((i > 0 && !scan_pass(&scan, TEXT(","))) || !take_result(&scan, &results[i]))
             return false;
-    return pass(&scan, TEXT("]}")) && scan.at == scan.end;
+    return scan_pass(&scan, TEXT("]}")) && scan_is_at_end(&scan);
 }
