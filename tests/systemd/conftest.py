@@ -57,7 +57,9 @@ def _clean(manager):
 def units(manager):
     """The units of all pools by name, stopped, with the files that were installed, and no order sold."""
     _clean(manager)
-    yield {pool: Unit(manager, pool) for pool in POOLS}
+    all_units = {pool: Unit(manager, pool) for pool in POOLS}
+    all_units["monolith"].setting()
+    yield all_units
     _clean(manager)
 
 

@@ -13,6 +13,8 @@ from harness import AVAILABLE, PURCHASE, RESERVE, Address, Client, Load, eventua
 
 PORTS = {"monolith": 8000, "vacancy": 8001, "ticket": 8002}
 POOLS = tuple(PORTS)
+# The disk of a busy machine may stand still for longer than the settings' own defaults of two seconds.
+UNHURRIED = {"SALE_TIMEOUT": 15, "VACANCY_TIMEOUT": 20}
 
 
 class Unit:
@@ -74,9 +76,9 @@ class Unit:
     # -- its files
 
     def setting(self, **settings):
-        """Settings of all units, read at their next start."""
+        """Settings of all units, beside UNHURRIED, read at their next start."""
         path = self.manager.root / "etc/ticketd/environment"
-        path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        path.write_text("".join(f"{name}={value}\n" for name, value in {**UNHURRIED, **settings}.items()))
 
     @property
     def config(self):
