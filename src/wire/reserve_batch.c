@@ -36,6 +36,8 @@ static_assert((int)TICKETD_INVALID > (int)JSON_OUT_OF_BOUNDS,
 static char *append_visible(char *end, struct text text)
 {
     assert(text_is_visible(text));
+    if (memchr(text.base, '"', text.len) == NULL && memchr(text.base, '\\', text.len) == NULL)
+        return append_text(end, text);
     for (size_t i = 0; i < text.len; ++i) {
         if (text.base[i] == '"' || text.base[i] == '\\')
             *end++ = '\\';
