@@ -78,17 +78,18 @@ def _wait_for_workers(server):
         time.sleep(0.02)
 
 
-def _measure(entry, bench):
+def measure(entry, bench, tickets=TICKETS, connections=CONNECTIONS):
+    """Sells all that the server has, stops it, and looks at its books."""
     with running(entry, bench) as server:
         _wait_for_workers(server)
         ledger = server.scratch / "ledger.db"
         pids = server.pids()
         before = visit.clocks(procs.cpu_ns(pids) / 1e9)
-        result = crowd.sell_out(bench, server.port, PURCHASE, CONNECTIONS, SECONDS_MAX)
+        result = crowd.sell_out(bench, server.port, PURCHASE, connections, SECONDS_MAX)
         after = visit.clocks(procs.cpu_ns(pids) / 1e9)
         if set(server.pids()) != set(pids):
             raise BenchError(f"{entry.name}: a process of the server ended or began under load")
-        check_sold(result, TICKETS, CONNECTIONS)
+        check_sold(result, tickets, connections)
         server.started.stop()
         found = orders_in(ledger)
         check_orders(found, result["sold"])
@@ -175,7 +176,7 @@ def run(bench):
     rounds = {name: [] for name in SERVERS}
     for number in range(bench.rounds):
         for name, entry in SERVERS.items():
-            rounds[name].append(visit.undisturbed(lambda entry=entry: _measure(entry, bench), bench))
+            rounds[name].append(visit.undisturbed(lambda entry=entry: measure(entry, bench), bench))
         seconds = ", ".join(f"{visits[-1]['seconds']:.2f}" for visits in rounds.values())
         say(f"  round {number + 1}: seconds {seconds}")
     say(f"Medians over the rounds; CPU: all processes of the server. {visit.FOREIGN}")
