@@ -14,6 +14,7 @@ def binary(build):
 
 
 def require(build):
+    """A BenchError where it is not built."""
     if procs.program(binary(build)) is None:
         raise BenchError(f"{binary(build)} is missing: meson compile -C {build} crowd")
 
@@ -30,9 +31,7 @@ def open_loop(bench, port, request, rate, cpus, connections=CONNECTIONS):
     command = open_command(
         bench.build, port, request, rate, bench.warmup_s, bench.seconds, connections
     )
-    return load.parse_result(
-        procs.run(command, bench.warmup_s + bench.seconds + PATIENCE_S, cpus)
-    )
+    return load.parse_result(procs.run(command, bench.warmup_s + bench.seconds + PATIENCE_S, cpus))
 
 
 def sell_out_command(build, port, request, connections, seconds_max):
@@ -41,7 +40,7 @@ def sell_out_command(build, port, request, connections, seconds_max):
 
 
 def sell_out(bench, port, request, connections, seconds_max, cpus=None):
-    """Buys with a key of its own each time until every connection is told that all is sold, or until
-    so many seconds are over."""
+    """Buys with a key of its own each time until every connection is told that all is sold, or so
+    many seconds are over."""
     command = sell_out_command(bench.build, port, request, connections, seconds_max)
     return load.parse_result(procs.run(command, seconds_max + PATIENCE_S, cpus))

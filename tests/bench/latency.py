@@ -1,8 +1,8 @@
-"""How long an answer takes while requests come at a fixed rate, whatever becomes of the ones before.
+"""How long an answer takes while requests come at a fixed rate, whatever became of those before.
 
-wrk, as every closed loop, asks less of a server that is slow, so it hardly meets what a stall does to
-those who come meanwhile.  Here requests are due at fixed instants, and a latency counts from there.
-Each row is asked at fractions of its own peak, so that all are equally far from what they can."""
+wrk, as every closed loop, asks less of a server that is slow, so it hardly meets what a stall does
+to those who come meanwhile.  Here requests are due at fixed instants, and a latency counts from
+there.  Each row is asked at fractions of its own peak, so that all are equally far from theirs."""
 
 import dataclasses
 import functools
@@ -47,16 +47,8 @@ class Target:
     server: object
 
     def undisturbed(self, send):
-        """What one load found, `send` being what sends it, and what other load it met."""
-
-        def measure():
-            pids = self.server.pids()
-            before = visit.clocks(procs.cpu_ns(pids) / 1e9)
-            result = send()
-            after = visit.clocks(procs.cpu_ns(pids) / 1e9)
-            return {**result, **visit.costs(before, after, max(1, result["requests"]))}
-
-        return visit.undisturbed(measure, self.bench)
+        """What `send` found, which sends a load, and what other load it met."""
+        return visit.undisturbed(lambda: visit.under_load(self.server, send), self.bench)
 
     def peak(self):
         """Requests a second in a closed loop, as the other benches measure them."""
@@ -110,6 +102,8 @@ def _cross_check(bench, binary):
 
 def summed_up(found):
     """Medians of the figures over rounds; the sum of what went wrong, which no median may hide."""
+    # k6 does not tell this of itself.
+    busy = [each["busy_permille"] for each in found if "busy_permille" in each]
     return {
         "rate": statistics.median(each["rate"] for each in found),
         **{name: statistics.median(each[name] for each in found) for name in FIGURES},
@@ -117,6 +111,7 @@ def summed_up(found):
         "errors": sum(
             each.get(name, 0) for each in found for name in ("errors", "refused", "warmup_wrong")
         ),
+        "load_busy": max(busy) / 1000 if busy else None,
         "foreign_cpus": max(each["foreign_cpus"] for each in found),
     }
 
@@ -129,16 +124,15 @@ def _line(name, part, figures):
         *(f"{figures[key] / 1000:.2f}" for key in FIGURES),
         figures["unsent"],
         figures["errors"],
+        "—" if figures["load_busy"] is None else f"{figures['load_busy']:.0%}",
         f"{figures['foreign_cpus']:.2f}",
     ]
 
 
 def _print(found, checks):
     headers = ["row", "of its peak", "req/s", "p50 ms", "p99 ms", "p99.9 ms", "max ms"]
-    headers += ["unsent", "errors", "foreign CPUs"]
-    report.table(
-        headers, [_line(each["row"], f"{each['fraction']:.0%}", each) for each in found]
-    )
+    headers += ["unsent", "errors", "load busy", "foreign CPUs"]
+    report.table(headers, [_line(each["row"], f"{each['fraction']:.0%}", each) for each in found])
     if checks:
         say(f"Both tools on {K6_ROW}; k6 counts from when it really sent:")
         report.table(headers, [_line(tool, "—", figures) for tool, figures in checks.items()])
@@ -161,10 +155,10 @@ def _announce(rows, bench, kind):
     say()
     parts = ", ".join(f"{part:.0%}" for part in FRACTIONS)
     say(
-        f"{bench.rounds} rounds of {len(rows)} rows in turn, each a fresh server on one core: its peak "
-        f"by wrk with {load.CONNECTIONS} connections, then {parts} of that by crowd with "
-        f"{crowd.CONNECTIONS}, each {bench.warmup_s} s of warm-up and {bench.seconds} s measured, on the "
-        f"other core. A latency counts from when the request was due. Ledgers are on {kind}."
+        f"{bench.rounds} rounds of {len(rows)} rows in turn, each a fresh server on one core: its "
+        f"peak by wrk with {load.CONNECTIONS} connections, then {parts} of that by crowd with "
+        f"{crowd.CONNECTIONS}, each {bench.warmup_s} s of warm-up and {bench.seconds} s measured, "
+        f"on the other core. A latency counts from when the request was due. Ledgers are on {kind}."
     )
 
 

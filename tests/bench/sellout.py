@@ -1,5 +1,6 @@
-"""How long until the last ticket is sold: a thousand clients, each purchase with a key of its own, each
-answered only once it is on the disk; and the books afterwards, in which every sale must stand once."""
+"""How long until the last ticket is sold: a thousand clients, each purchase with a key of its own
+and answered only once it is on the disk; and the books afterwards, in which each sale must stand
+once."""
 
 import contextlib
 import json
@@ -83,12 +84,11 @@ def measure(entry, bench, tickets=TICKETS, connections=CONNECTIONS):
     with running(entry, bench) as server:
         _wait_for_workers(server)
         ledger = server.scratch / "ledger.db"
-        pids = server.pids()
-        before = visit.clocks(procs.cpu_ns(pids) / 1e9)
-        result = crowd.sell_out(bench, server.port, PURCHASE, connections, SECONDS_MAX)
-        after = visit.clocks(procs.cpu_ns(pids) / 1e9)
-        if set(server.pids()) != set(pids):
-            raise BenchError(f"{entry.name}: a process of the server ended or began under load")
+        result = visit.under_load(
+            server,
+            lambda: crowd.sell_out(bench, server.port, PURCHASE, connections, SECONDS_MAX),
+            "sold",
+        )
         check_sold(result, tickets, connections)
         server.started.stop()
         found = orders_in(ledger)
@@ -96,12 +96,10 @@ def measure(entry, bench, tickets=TICKETS, connections=CONNECTIONS):
         audit(bench.build, ledger)
     seconds = result["duration_us"] / 1e6
     return {
+        **result,
         "seconds": seconds,
         "per_s": result["sold"] / seconds,
         "orders": found[0],
-        **{name: result[name] for name in ("p50_us", "p99_us", "p999_us", "max_us")},
-        **{name: result[name] for name in ("sold", "refused")},
-        **visit.costs(before, after, result["sold"]),
     }
 
 
@@ -158,11 +156,12 @@ def _announce(bench, kind):
     say(f"  {' '.join(command[:-1])} '{command[-1]}'")
     say()
     say(
-        f"{bench.rounds} rounds of both modes in turn, each a fresh server with a ledger of its own on "
-        f"{kind}: {TICKETS} tickets, one a purchase, each with its own Idempotency-Key, over "
-        f"{CONNECTIONS} connections, until every one of them is told that all is sold. Nothing is pinned: "
-        "the load runs on the server's cores. The seconds are from the first purchase sent to the last "
-        "success told. After each the server is stopped, and its ledger is counted and audited."
+        f"{bench.rounds} rounds of both modes in turn, each a fresh server with a ledger of its own "
+        f"on {kind}: {TICKETS} tickets, one a purchase, each with its own Idempotency-Key, over "
+        f"{CONNECTIONS} connections, until every one of them is told that all is sold. Nothing is "
+        "pinned: the load runs on the server's cores. The seconds are from the first purchase sent "
+        "to the last success told. After each the server is stopped, and its ledger is counted and "
+        "audited."
     )
 
 

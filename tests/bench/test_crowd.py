@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""crowd and what is made of its figures: that no stall hides, that counts add up, that a sell-out is
-judged by the books.
+"""crowd and what is made of its figures: that no stall hides, that counts add up, that a sell-out
+is judged by the books.
 
 Called with the directory of the bench's executables."""
 
@@ -32,8 +32,9 @@ def answer(body, status="200 OK", head=""):
 
 
 class Scripted:
-    """A server whose `play` gets the number of a request, from 1, and its text, and returns the bytes
-    of the answer, None to close all connections.  One request at a time, of all connections."""
+    """A server whose `play` gets the number of a request, from 1, and its text, and returns the
+    bytes of the answer, None to close all connections.  One request at a time, of all connections.
+    """
 
     def __init__(self, play):
         self.play = play
