@@ -6,7 +6,9 @@ there.  Each row is asked at fractions of its own peak, so that all are equally 
 
 import dataclasses
 import functools
+import os
 import pathlib
+import shlex
 import statistics
 
 from . import crowd, disk, k6, load, peers, procs, report, requests, visit
@@ -39,6 +41,16 @@ def goal_us(sync_us):
     return GOAL_SYNCS * sync_us + GOAL_ADDED_US
 
 
+def _k6_command(binary, port, rate, bench):
+    variables = {
+        "URL": f"http://127.0.0.1:{port}",
+        "RATE": rate,
+        "WARMUP_S": bench.warmup_s,
+        "SECONDS": bench.seconds,
+    }
+    return k6.command(binary, os.path.relpath(K6_SCRIPT), variables)
+
+
 @dataclasses.dataclass(frozen=True)
 class Target:
     """A running server, for as long as its row's turn in a round lasts."""
@@ -68,13 +80,7 @@ class Target:
         return {"rate": rate, **self.undisturbed(send)}
 
     def by_k6(self, binary, rate):
-        variables = {
-            "URL": f"http://127.0.0.1:{self.server.port}",
-            "RATE": rate,
-            "WARMUP_S": self.bench.warmup_s,
-            "SECONDS": self.bench.seconds,
-        }
-        command = k6.command(binary, K6_SCRIPT, variables)
+        command = _k6_command(binary, self.server.port, rate, self.bench)
         timeout_s = self.bench.warmup_s + self.bench.seconds + crowd.PATIENCE_S
 
         def send():
@@ -151,7 +157,10 @@ def _announce(rows, bench, kind):
     command = crowd.open_command(
         *(bench.build, "$PUBLIC_PORT", PURCHASE, "$RATE", bench.warmup_s, bench.seconds)
     )
-    say(f"  taskset -c {bench.load_cpu} {' '.join(command[:-1])} '{command[-1]}'")
+    k6_command = _k6_command("k6", "$PUBLIC_PORT", K6_RATE, bench)
+    for words in (command, k6_command):
+        quoted = (word if "$" in word else shlex.quote(word) for word in words)
+        say(f"  taskset -c {bench.load_cpu} {' '.join(quoted)}")
     say()
     parts = ", ".join(f"{part:.0%}" for part in FRACTIONS)
     say(
