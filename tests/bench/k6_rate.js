@@ -1,6 +1,6 @@
 // k6: purchases at a fixed rate, as crowd sends them, so that each tool can be checked by the other.
 //
-//   k6 run -e URL=… -e RATE=… -e WARMUP_S=… -e SECONDS=… [-e VUS=…] tests/bench/k6_rate.js
+//   k6 run -e URL=… -e RATE=… -e WARMUP_S=… -e SECONDS=… -e VUS=… tests/bench/k6_rate.js
 //
 // k6 starts a request when it is due, or drops it when no virtual user is free (`unsent` here); its
 // latency counts from when the request was really sent.
@@ -33,7 +33,7 @@ function scenario(seconds, startS) {
         timeUnit: '1s',
         duration: `${seconds}s`,
         startTime: `${startS}s`,
-        preAllocatedVUs: Number(__ENV.VUS || 64),
+        preAllocatedVUs: Number(__ENV.VUS),
     };
 }
 

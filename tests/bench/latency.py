@@ -41,12 +41,13 @@ def goal_us(sync_us):
     return GOAL_SYNCS * sync_us + GOAL_ADDED_US
 
 
-def _k6_command(binary, port, rate, bench):
+def k6_command(binary, port, rate, bench):
     variables = {
         "URL": f"http://127.0.0.1:{port}",
         "RATE": rate,
         "WARMUP_S": bench.warmup_s,
         "SECONDS": bench.seconds,
+        "VUS": crowd.CONNECTIONS,
     }
     return k6.command(binary, os.path.relpath(K6_SCRIPT), variables)
 
@@ -80,7 +81,7 @@ class Target:
         return {"rate": rate, **self.undisturbed(send)}
 
     def by_k6(self, binary, rate):
-        command = _k6_command(binary, self.server.port, rate, self.bench)
+        command = k6_command(binary, self.server.port, rate, self.bench)
         timeout_s = self.bench.warmup_s + self.bench.seconds + crowd.PATIENCE_S
 
         def send():
@@ -157,8 +158,8 @@ def _announce(rows, bench, kind):
     command = crowd.open_command(
         *(bench.build, "$PUBLIC_PORT", PURCHASE, "$RATE", bench.warmup_s, bench.seconds)
     )
-    k6_command = _k6_command("k6", "$PUBLIC_PORT", K6_RATE, bench)
-    for words in (command, k6_command):
+    by_k6 = k6_command("k6", "$PUBLIC_PORT", K6_RATE, bench)
+    for words in (command, by_k6):
         quoted = (word if "$" in word else shlex.quote(word) for word in words)
         say(f"  taskset -c {bench.load_cpu} {' '.join(quoted)}")
     say()

@@ -17,7 +17,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from bench import crowd, latency, sellout  # noqa: E402
+from bench import crowd, k6, latency, load, procs, sellout  # noqa: E402
 from bench.procs import BenchError  # noqa: E402
 from bench.targets import ON_DISK, PURCHASE, Server, microservices, running, ticketd  # noqa: E402
 
@@ -169,6 +169,23 @@ class OpenLoop(CrowdCase):
     def test_nonsense(self):
         found = self.open_loop(self.scripted(lambda *_: b"nonsense\r\n\r\n").port, 20, 20)
         self.assertEqual((found["requests"], found["errors"] + found["unsent"]), (0, 20))
+
+
+class RateByK6(CrowdCase):
+    # k6's summary is read as crowd's line is: without the warm-up, and with what was refused.
+    @unittest.skipUnless(k6.find(), f"k6 is missing ({k6.HINT})")
+    def test_summary(self):
+        def play(number, _text):
+            return answer(SOLD) if number % 2 else answer("{}", "503 Service Unavailable")
+
+        port = self.scripted(play).port
+        command = latency.k6_command(k6.find(), port, 100, self.bench)
+        found = load.parse_result(procs.run(command, 60))
+        # Of about 200, as k6 rounds them, half are the warm-up's.
+        self.assertIn(found["requests"] + found["unsent"], range(95, 106))
+        self.assertIn(found["errors"], range(1, found["requests"]))
+        self.assertLessEqual(found["p50_us"], found["max_us"])
+        self.assertGreater(found["p50_us"], 0)
 
 
 class SellOut(CrowdCase):
