@@ -3,6 +3,8 @@
 procs         starts, pins, watches and ends processes
 client        a plain HTTP/1.1 client for one connection
 load          wrk, and a fixed number of requests in lockstep
+crowd         arrivals at a fixed rate, and buyers until all is sold
+k6            where k6 is, and how it is called
 targets       the servers and rows that are measured: one table entry each
 figures       medians, spreads, slopes
 report        the machine's description, aligned tables, JSON
@@ -17,6 +19,8 @@ recovery      start with a large ledger: time and memory
 postgres      the same sale done by PostgreSQL
 peers         the same sale done by other servers, of peers/…: one table with the goals
 hop           what the way through two pools costs
+latency       latency at fractions of the peak, counted from when each request was due
+sellout       until the last ticket is sold, and the books afterwards
 metrics       what /metrics costs, and what counting adds to a purchase
 streams       what 5,000 event streams cost, and cost the buyers
 pages         what the dashboard costs a browser

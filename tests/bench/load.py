@@ -23,20 +23,20 @@ def wrk_command(port, request, seconds, connections=CONNECTIONS):
     return command + ([request.body] if request.body else [])
 
 
-def parse_wrk(output):
+def parse_result(output):
     for line in output.splitlines():
         if line.startswith("bench-result "):
             return {
                 name: int(value) for name, value in (word.split("=") for word in line.split()[1:])
             }
-    raise BenchError("wrk printed no result:\n" + output)
+    raise BenchError("the load printed no result:\n" + output)
 
 
 def wrk(port, request, seconds, cpus, connections=CONNECTIONS, strict=True):
     """What wrk found.  A load that went wrong is an error, unless how much went wrong is the
     question."""
     command = wrk_command(port, request, seconds, connections)
-    result = parse_wrk(procs.run(command, seconds + 30, cpus))
+    result = parse_result(procs.run(command, seconds + 30, cpus))
     wrong = result["errors"] + result["refused"]
     if result["requests"] == 0 or (strict and wrong):
         raise BenchError(f"load on {request.method} {request.path} went wrong: {result}")

@@ -185,7 +185,7 @@ class Figures(unittest.TestCase):
 
     def test_wrk_result(self):
         self.assertEqual(
-            load.parse_wrk("x\nbench-result requests=5 errors=0\n"), {"requests": 5, "errors": 0}
+            load.parse_result("x\nbench-result requests=5 errors=0\n"), {"requests": 5, "errors": 0}
         )
 
     def test_perf_result(self):

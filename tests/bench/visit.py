@@ -25,6 +25,18 @@ def clocks(server_s):
     return server_s, ended.ru_utime + ended.ru_stime, procs.busy_s(), time.monotonic()
 
 
+def under_load(server, send, count="requests"):
+    """What `send`, which sends a load to the running server, returns; and what that cost the server
+    for each of what it calls `count`."""
+    pids = server.pids()
+    before = clocks(procs.cpu_ns(pids) / 1e9)
+    result = send()
+    after = clocks(procs.cpu_ns(pids) / 1e9)
+    if set(server.pids()) != set(pids):
+        raise BenchError("a process of the server ended or began under load")
+    return {**result, **costs(before, after, max(1, result[count]))}
+
+
 def costs(before, after, requests):
     """What two readings of the clocks say of that many requests between them."""
     cpu, load_cpu, busy, wall = (b - a for a, b in zip(before, after, strict=True))
