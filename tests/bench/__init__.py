@@ -5,7 +5,8 @@ client        a plain HTTP/1.1 client for one connection
 load          wrk, and a fixed number of requests in lockstep
 targets       the servers and rows that are measured: one table entry each
 figures       medians, spreads, slopes
-report        the machine's description, aligned tables, JSON
+report        aligned tables, JSON
+machine       what a stranger must know of the machine to judge a figure
 proxies       nginx and h2o, as other servers' hops
 visit         one visit of a server under load, and what it cost
 disk          how long one sync takes
