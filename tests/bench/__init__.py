@@ -25,4 +25,6 @@ units         what a restart, a reload and an upgrade under systemd cost the cli
 memory        a worker's private memory, and what an idle connection costs
 soak          memory over minutes of mixed load
 fairness      how connections spread over four workers
+plots         which plots there are, and what they take out of the JSON
+drawing       draws them; runs in the Python that has matplotlib
 """

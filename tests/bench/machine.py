@@ -148,11 +148,14 @@ def _disk(folder):
 # ---- what ticketd is compared with ---------------------------------------------------------------
 
 
-def _version(command):
+def version_in(line):
     """Only the number, of a line such as `nginx version: nginx/1.22.1`."""
-    line = _first_line(command)
     found = re.search(r"\d+(\.\d+)+", line)
     return found[0] if found else line
+
+
+def _version(command):
+    return version_in(_first_line(command))
 
 
 def package_version(name, venv):

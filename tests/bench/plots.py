@@ -1,0 +1,420 @@
+"""Which plots there are, and what each of them takes out of a --json file.
+
+Nothing here draws: drawing.py does, with matplotlib, which has an environment of its own.  So what a
+plot shows can be read, and tested, without it."""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+from collections.abc import Callable
+
+from . import figures, hop, peers
+from .procs import BenchError
+from .targets import AVAILABLE
+
+# From the root of the tree, where tools/bench runs.
+PYTHON = "build-tools/plots-venv/bin/python"
+RESULTS = "tests/bench/results"
+HINT = "tools/install-dependencies bench"
+LOG_SPAN = 30  # values that lie further apart than this are not told apart on a linear axis
+
+# ---- what can be drawn ---------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """A figure of one row; `goal` is what it must not exceed, `said` stands behind the bar."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    said: str
+    ours: bool
+    goal: float | None = None
+
+    def met(self):
+        return self.goal is None or self.value <= self.goal
+
+
+@dataclasses.dataclass(frozen=True)
+class Bars:
+    """Horizontal, in the order given; as points instead where a length would say nothing: ratios."""
+
+    heading: str
+    axis: str
+    bars: list[Bar]
+    points: bool = False
+
+    def values(self):
+        goals = [bar.goal for bar in self.bars if bar.goal]
+        return [value for bar in self.bars for value in (bar.value, bar.low, bar.high)] + goals
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """`whole` is false where some of the load went unsent or unanswered: the figure flatters."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    whole: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    label: str
+    ours: bool
+    points: list[Point]
+
+
+@dataclasses.dataclass(frozen=True)
+class Lines:
+    """Lines of one label look alike in all panels of a picture, and are named once.  `level` is
+    where a dotted line goes across."""
+
+    heading: str
+    x_axis: str
+    y_axis: str
+    lines: list[Line]
+    level: float | None = None
+
+    def values(self):
+        return [point.y for line in self.lines for point in line.points]
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One SVG: panels of one kind, bars below each other, lines side by side."""
+
+    title: str
+    notes: list[str]
+    panels: list[Bars] | list[Lines]
+
+
+def needs_log(values):
+    """Whether values lie too far apart for a linear axis."""
+    positive = [value for value in values if value > 0]
+    return bool(positive) and max(positive) / min(positive) > LOG_SPAN
+
+
+def number(value):
+    """Three digits that count, and no more."""
+    digits = sum(value < limit for limit in (100, 10, 1))
+    return f"{value:,.{digits}f}"
+
+
+def is_ours(label):
+    return label.startswith("ticketd")
+
+
+# ---- peers, hop ----------------------------------------------------------------------------------
+
+
+def _cost_bar(name, visits):
+    cpu = figures.summary([visit["cpu_us"] for visit in visits])
+    said = f"{number(cpu['median'])} µs"
+    return Bar(name, cpu["median"], cpu["min"], cpu["max"], said, is_ours(name))
+
+
+def _by_value(bars):
+    return sorted(bars, key=lambda bar: (bar.value, bar.label))
+
+
+def _rounds_note(rounds):
+    count = max(len(visits) for visits in rounds.values())
+    return f"Medians of {count} rounds, whiskers from the least to the greatest."
+
+
+def _left_out_note(result):
+    names = ", ".join(result.get("left_out", {}))
+    return [f"Left out for want of their programs: {names}."] if names else []
+
+
+def peers_cpu(result):
+    rounds = result["rounds"]
+    reads = {row.name for row in peers.ROWS if row.request is AVAILABLE}
+    axis = "CPU µs, all processes of the server"
+    panels = [
+        Bars(
+            heading,
+            axis,
+            _by_value(
+                _cost_bar(name, visits)
+                for name, visits in rounds.items()
+                if (name in reads) == is_read
+            ),
+        )
+        for heading, is_read in (("A purchase", False), ("A look at what is available", True))
+    ]
+    return Picture(
+        "What a sale costs, next to other servers",
+        [_rounds_note(rounds), *_left_out_note(result)],
+        [panel for panel in panels if panel.bars],
+    )
+
+
+def _ratio_bar(label, ratio, goal, ours=True):
+    said = number(ratio["median"])
+    bar = Bar(label, ratio["median"], ratio["min"], ratio["max"], said, ours, goal)
+    verdict = f", goal ≤ {goal:g}: {'met' if bar.met() else 'missed'}" if goal else ""
+    return dataclasses.replace(bar, said=said + verdict)
+
+
+def _ratios(title, heading, bars, notes):
+    panel = Bars(heading, "ratio, less is better; upright: the goal", bars, points=True)
+    return Picture(title, notes, [panel] if bars else [])
+
+
+def peers_ratios(result):
+    bars = [
+        _ratio_bar(f"{ratio['row']}\nto {ratio['to']}", ratio["cpu"], ratio["goal"])
+        for ratio in result["ratios"]
+    ]
+    return _ratios(
+        "ticketd against its goals",
+        "CPU of a request to that of the other's, round by round",
+        bars,
+        [_rounds_note(result["rounds"]), *_left_out_note(result)],
+    )
+
+
+def hop_ratios(result):
+    goals = {figure.text: figure.goal for figure in hop.FIGURES}
+    bars = [
+        _ratio_bar(
+            text.replace(", ", "\n", 1),
+            figures.summary(values),
+            goals.get(text),
+            ours="two pools" in text,
+        )
+        for text, values in result["figures"].items()
+    ]
+    return _ratios(
+        "What the second pool costs",
+        "with the hop to without it, round by round",
+        bars,
+        [_rounds_note(result["rounds"])],
+    )
+
+
+# ---- latency -------------------------------------------------------------------------------------
+
+
+def latency(result):
+    rows = result["rows"]
+    sync_ms = result["sync_us"] / 1000
+
+    def lines(key):
+        found = {}
+        for row in rows:
+            whole = not row["unsent"] and not row["errors"]
+            ms = row[key] / 1000
+            point = Point(row["fraction"], ms, ms, ms, whole)
+            found.setdefault(row["row"], []).append(point)
+        return [Line(name, is_ours(name), points) for name, points in found.items()]
+
+    panels = [
+        Lines(heading, "part of the peak rate", "ms", lines(key), sync_ms)
+        for heading, key in (("p50", "p50_us"), ("p99", "p99_us"), ("p99.9", "p999_us"))
+    ]
+    notes = [
+        "Open loop: a purchase is due at its time, whether or not those before are answered. "
+        f"Dotted: one sync of the disk, {number(sync_ms)} ms."
+    ]
+    if not all(point.whole for line in panels[0].lines for point in line.points):
+        notes.append("Hollow: not every purchase could be sent, or was answered.")
+    return Picture("How long a buyer waits", notes, panels if rows else [])
+
+
+# ---- scale ---------------------------------------------------------------------------------------
+
+
+def _cost_point(x, found):
+    low, high = (found.get(key, found["cpu_us"]) for key in ("cpu_us_min", "cpu_us_max"))
+    return Point(float(x), found["cpu_us"], low, high)
+
+
+def _cost_lines(rows):
+    return [
+        Line(name, is_ours(name), [_cost_point(x, found) for x, found in at.items()])
+        for name, at in rows.items()
+    ]
+
+
+def scale_lines(result):
+    panels = [
+        Lines("", axis, "CPU µs a purchase", _cost_lines(result[key]))
+        for key, axis in (("connections", "connections"), ("workers", "workers"))
+        if result.get(key)
+    ]
+    return Picture(
+        "What a purchase costs as the load and the server grow",
+        ["Medians over the rounds, whiskers from the least to the greatest."],
+        panels,
+    )
+
+
+def scale_mixes(result):
+    def bars(rows):
+        for name, found in rows.items():
+            point = _cost_point(0, found)
+            said = f"{number(point.y)} µs"
+            yield Bar(name, point.y, point.low, point.high, said, is_ours(name))
+
+    panels = [
+        Bars(mix, "CPU µs a request, all processes of the server", _by_value(bars(rows)))
+        for mix, rows in result.get("mixes", {}).items()
+        if rows
+    ]
+    return Picture(
+        "What a request costs when looks and purchases are mixed",
+        ["Medians over the rounds, whiskers from the least to the greatest."],
+        panels,
+    )
+
+
+# ---- core, sellout -------------------------------------------------------------------------------
+
+EVENTS = {"one": "one event", "many": "an event for each process"}
+
+
+def core(result):
+    def lines(table, factor):
+        return [
+            Line(
+                EVENTS.get(name, name),
+                True,
+                [Point(float(x), y * factor, y * factor, y * factor) for x, y in at.items()],
+            )
+            for name, at in table.items()
+        ]
+
+    panels = [
+        Lines(heading, "processes", axis, lines(result[key], factor))
+        for key, heading, axis, factor in (
+            ("sells", "sells a second", "millions", 1e-6),
+            ("cpu_ns", "CPU of one sell", "ns", 1),
+        )
+        if result.get(key)
+    ]
+    return Picture(
+        "How fast the stock itself sells",
+        ["Processes that sell from the shared segment and do nothing else: no HTTP, no disk."],
+        panels,
+    )
+
+
+SELLOUT_GOAL_S = 2
+
+
+def sellout(result):
+    bars = []
+    for row in result["rows"]:
+        seconds = row["seconds"]
+        bar = Bar(row["row"], seconds, seconds, seconds, "", True, SELLOUT_GOAL_S)
+        said = (
+            f"{number(seconds)} s: {'met' if bar.met() else 'missed'}, {row['sold']:,} sold; "
+            f"p99 {number(row['p99_us'] / 1000)} ms"
+        )
+        bars.append(dataclasses.replace(bar, said=said))
+    panel = Bars("", f"seconds until all are sold, goal ≤ {SELLOUT_GOAL_S}", bars)
+    return Picture("How long a rush on the tickets takes", [], [panel] if bars else [])
+
+
+# ---- the table, and the files --------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Plot:
+    """What is made of one bench's part of the file; `name` is the SVG's too."""
+
+    name: str
+    bench: str
+    picture: Callable[[dict], Picture]
+
+
+PLOTS = [
+    Plot("peers-cpu", "peers", peers_cpu),
+    Plot("peers-ratios", "peers", peers_ratios),
+    Plot("latency", "latency", latency),
+    Plot("scale", "scale", scale_lines),
+    Plot("scale-mixes", "scale", scale_mixes),
+    Plot("core", "core", core),
+    Plot("sellout", "sellout", sellout),
+    Plot("hop", "hop", hop_ratios),
+]
+
+
+def small_print(machine):
+    """The machine and the day, in two lines at most; older files say less of it."""
+    first = [f"{machine['cpu']}, {machine['cpus usable']} CPUs"]
+    first += [f"{machine[key]}" for key in ("memory", "virtualisation") if machine.get(key)]
+    second = [f"Linux {machine['kernel']}"]
+    second += [machine["disk"]] if machine.get("disk") else []
+    day = f"{machine['date'].split()[0]}, commit {machine['commit']}"
+    return ["; ".join(first), "; ".join([*second, day])]
+
+
+def pictures(results):
+    """{name: picture} of what the file holds, and {name: why it is left out}."""
+    found, left_out = {}, {}
+    for plot in PLOTS:
+        if plot.bench not in results:
+            left_out[plot.name] = f"no figures of {plot.bench}"
+            continue
+        picture = plot.picture(results[plot.bench])
+        if picture.panels:
+            found[plot.name] = picture
+        else:
+            left_out[plot.name] = f"{plot.bench} measured none of it"
+    return found, left_out
+
+
+def load(file):
+    try:
+        results = json.loads(pathlib.Path(file).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BenchError(f"{file}: {error}") from None
+    if not isinstance(results, dict) or "machine" not in results:
+        raise BenchError(f"{file}: not written by tools/bench --json")
+    return results
+
+
+def arguments(words):
+    parser = argparse.ArgumentParser(
+        prog="tools/bench plot",
+        description="Draws what --json files hold as SVG; the same file gives the same bytes.",
+    )
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        default=[f"{RESULTS}/results.json"],
+        help="written by tools/bench --json; of several that hold a bench the last is drawn "
+        f"(default {RESULTS}/results.json)",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", default=RESULTS, help=f"where the SVGs go (default {RESULTS})"
+    )
+    return parser.parse_args(words)
+
+
+def run(words, root):
+    """`tools/bench plot`: hands over to the Python that has matplotlib."""
+    chosen = arguments(words)
+    if not (root / PYTHON).exists():
+        raise BenchError(f"matplotlib is missing: {HINT} brings it")
+    for file in chosen.files:
+        load(file)
+    paths = [os.path.abspath(path) for path in (chosen.out, *chosen.files)]
+    subprocess.run(
+        [root / PYTHON, "-m", "bench.drawing", *paths],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root / "tests"), "PYTHONDONTWRITEBYTECODE": "1"},
+        check=True,
+    )
