@@ -6,6 +6,7 @@ white in GitHub's dark theme too: a picture cannot know in which of them it stan
 
 import pathlib
 import sys
+import textwrap
 
 import matplotlib
 
@@ -16,7 +17,8 @@ matplotlib.use("svg")
 from matplotlib import font_manager, pyplot, ticker  # noqa: E402  first the backend is chosen
 
 WIDTH_IN = 8.6  # 826 pixels: what a README has
-LINE_IN = 0.17  # of small print
+LINE_IN = 0.17  # of small print,
+LETTERS = 140  # and how many fit into one
 BAR_IN = 0.27
 LABEL_LINE_IN = 0.15
 LINES_IN = 2.5
@@ -98,7 +100,7 @@ def _sheet(picture, small_print, height_in, legend_in=0.0):
 
 
 def _colour(bar):
-    if not bar.met():
+    if not bar.met:
         return MISSED
     return OURS if bar.ours else OTHERS
 
@@ -106,7 +108,7 @@ def _colour(bar):
 def _draw_bar(axes, y, bar, points):
     colour = _colour(bar)
     if points:
-        shape = "o" if bar.met() else "D"
+        shape = "o" if bar.met else "D"
         axes.plot([bar.low, bar.high], [y, y], color=colour, linewidth=1.5)
         axes.plot([bar.value], [y], shape, color=colour, markersize=6)
     else:
@@ -164,7 +166,7 @@ def _draw_bars(axes, panel, limits, log):
             xytext=(7, 0),
             textcoords="offset points",
             verticalalignment="center",
-            color=INK if bar.met() else MISSED,
+            color=INK if bar.met else MISSED,
         )
     if log:
         axes.set_xscale("log")
@@ -230,7 +232,7 @@ def _draw_line(axes, line, look):
     )
 
 
-def _draw_lines(axes, panel, looks, log):
+def _draw_lines(axes, panel, looks, values):
     for line in panel.lines:
         _draw_line(axes, line, looks[line.label])
     xs = sorted({point.x for line in panel.lines for point in line.points})
@@ -241,11 +243,12 @@ def _draw_lines(axes, panel, looks, log):
         axes.set_xticks(xs)
     axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _at: f"{value:,.10g}"))
+    log = plots.needs_log(values)
     if log:
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
-    _scale(axes.yaxis, panel.values(), log)
+    _scale(axes.yaxis, values, log)
     if panel.level:
         axes.axhline(panel.level, color=FAINT, linewidth=1, linestyle=":")
     axes.set_title(panel.heading)
@@ -258,7 +261,8 @@ def _legend(figure, grid, small_print, legend_in):
     named = {}
     for axes in grid:
         handles, labels = axes.get_legend_handles_labels()
-        named.update(zip(labels, handles, strict=True))
+        # Of a line with whiskers the line.
+        named.update((label, handle[0]) for label, handle in zip(labels, handles, strict=True))
     at = (0.012, (LINE_IN * (len(small_print) + 0.6) + legend_in) / figure.get_figheight())
     legend = figure.legend(
         named.values(), named.keys(), loc="upper left", bbox_to_anchor=at, ncols=2, borderpad=0
@@ -273,9 +277,9 @@ def _lines(picture, small_print):
     # What has one unit has one axis, so that the panels can be compared.
     alike = len({panel.y_axis for panel in picture.panels}) == 1
     grid = figure.subplots(1, len(picture.panels), squeeze=False, sharey=alike)[0]
-    log = plots.needs_log([value for panel in picture.panels for value in panel.values()])
+    values = [value for panel in picture.panels for value in panel.values()]
     for axes, panel in zip(grid, picture.panels, strict=True):
-        _draw_lines(axes, panel, looks, log if alike else plots.needs_log(panel.values()))
+        _draw_lines(axes, panel, looks, values if alike else panel.values())
         if alike and axes is not grid[0]:
             axes.set_ylabel("")
     _legend(figure, grid, small_print, legend_in)
@@ -289,7 +293,8 @@ def draw(picture, small_print, path):
     """One SVG."""
     with matplotlib.rc_context(STYLE):
         kind = _bars if isinstance(picture.panels[0], plots.Bars) else _lines
-        figure = kind(picture, [*picture.notes, *small_print])
+        lines = [*picture.notes, *small_print]
+        figure = kind(picture, [part for line in lines for part in textwrap.wrap(line, LETTERS)])
         unsaid = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(path, format="svg", metadata={"Title": picture.title, **unsaid})
         pyplot.close(figure)

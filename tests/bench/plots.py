@@ -1,7 +1,7 @@
 """Which plots there are, and what each of them takes out of a --json file.
 
-Nothing here draws: drawing.py does, with matplotlib, which has an environment of its own.  So what a
-plot shows can be read, and tested, without it."""
+Nothing here draws: drawing.py does, with matplotlib, which has an environment of its own.  So what
+a plot shows can be read, and tested, without it."""
 
 import argparse
 import dataclasses
@@ -35,14 +35,12 @@ class Bar:
     said: str
     ours: bool
     goal: float | None = None
-
-    def met(self):
-        return self.goal is None or self.value <= self.goal
+    met: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
 class Bars:
-    """Horizontal, in the order given; as points instead where a length would say nothing: ratios."""
+    """Horizontal, in the order given; `points` where a length would say nothing: of ratios."""
 
     heading: str
     axis: str
@@ -112,7 +110,19 @@ def is_ours(label):
     return label.startswith("ticketd")
 
 
+def _verdict(met):
+    return "met" if met else "missed"
+
+
+def _left_out_note(result):
+    names = ", ".join(result.get("left_out", {}))
+    return [f"Left out, for reasons that the file tells: {names}."] if names else []
+
+
 # ---- peers, hop ----------------------------------------------------------------------------------
+
+
+CPU = "CPU µs a request, all processes of the server"
 
 
 def _cost_bar(name, visits):
@@ -130,19 +140,13 @@ def _rounds_note(rounds):
     return f"Medians of {count} rounds, whiskers from the least to the greatest."
 
 
-def _left_out_note(result):
-    names = ", ".join(result.get("left_out", {}))
-    return [f"Left out for want of their programs: {names}."] if names else []
-
-
 def peers_cpu(result):
     rounds = result["rounds"]
     reads = {row.name for row in peers.ROWS if row.request is AVAILABLE}
-    axis = "CPU µs, all processes of the server"
     panels = [
         Bars(
             heading,
-            axis,
+            CPU,
             _by_value(
                 _cost_bar(name, visits)
                 for name, visits in rounds.items()
@@ -159,10 +163,10 @@ def peers_cpu(result):
 
 
 def _ratio_bar(label, ratio, goal, ours=True):
-    said = number(ratio["median"])
-    bar = Bar(label, ratio["median"], ratio["min"], ratio["max"], said, ours, goal)
-    verdict = f", goal ≤ {goal:g}: {'met' if bar.met() else 'missed'}" if goal else ""
-    return dataclasses.replace(bar, said=said + verdict)
+    median = ratio["median"]
+    met = goal is None or median <= goal
+    said = number(median) + (f", goal ≤ {goal:g}: {_verdict(met)}" if goal else "")
+    return Bar(label, median, ratio["min"], ratio["max"], said, ours, goal, met)
 
 
 def _ratios(title, heading, bars, notes):
@@ -228,6 +232,13 @@ def latency(result):
     ]
     if not all(point.whole for line in panels[0].lines for point in line.points):
         notes.append("Hollow: not every purchase could be sent, or was answered.")
+    if goal := result.get("goal"):
+        found, limit = goal["p99_ms"], goal["limit_ms"]
+        notes.append(
+            f"Goal, p99 at half the peak, durable: ≤ {number(limit)} ms; it is {number(found)} ms: "
+            f"{_verdict(found <= limit)}."
+        )
+    notes += _left_out_note(result)
     return Picture("How long a buyer waits", notes, panels if rows else [])
 
 
@@ -246,6 +257,14 @@ def _cost_lines(rows):
     ]
 
 
+MIXES = {
+    "hot": "everybody buys of one event",
+    "mixed": "nine look at what is available, one buys",
+    "sold out": "everybody wants to buy, and nothing is left",
+}
+SPREAD = "Medians over the rounds, whiskers from the least to the greatest."
+
+
 def scale_lines(result):
     panels = [
         Lines("", axis, "CPU µs a purchase", _cost_lines(result[key]))
@@ -254,7 +273,7 @@ def scale_lines(result):
     ]
     return Picture(
         "What a purchase costs as the load and the server grow",
-        ["Medians over the rounds, whiskers from the least to the greatest."],
+        [SPREAD, *_left_out_note(result)],
         panels,
     )
 
@@ -267,20 +286,24 @@ def scale_mixes(result):
             yield Bar(name, point.y, point.low, point.high, said, is_ours(name))
 
     panels = [
-        Bars(mix, "CPU µs a request, all processes of the server", _by_value(bars(rows)))
+        Bars(MIXES.get(mix, mix), CPU, _by_value(bars(rows)))
         for mix, rows in result.get("mixes", {}).items()
         if rows
     ]
     return Picture(
         "What a request costs when looks and purchases are mixed",
-        ["Medians over the rounds, whiskers from the least to the greatest."],
+        [SPREAD, *_left_out_note(result)],
         panels,
     )
 
 
 # ---- core, sellout -------------------------------------------------------------------------------
 
-EVENTS = {"one": "one event", "many": "an event for each process"}
+EVENTS = {
+    "one": "one event",
+    "many": "an event for each process",
+    "random": "64 events, at random",
+}
 
 
 def core(result):
@@ -304,26 +327,32 @@ def core(result):
     ]
     return Picture(
         "How fast the stock itself sells",
-        ["Processes that sell from the shared segment and do nothing else: no HTTP, no disk."],
+        [
+            "Processes that sell from the shared segment and do nothing else: no HTTP, no disk.",
+            "Of more processes than CPUs it shows what pre-emption costs.",
+        ],
         panels,
     )
 
 
-SELLOUT_GOAL_S = 2
-
-
 def sellout(result):
+    goal_s = result["goal"]
     bars = []
     for row in result["rows"]:
-        seconds = row["seconds"]
-        bar = Bar(row["row"], seconds, seconds, seconds, "", True, SELLOUT_GOAL_S)
+        met = row["seconds_max"] <= goal_s
         said = (
-            f"{number(seconds)} s: {'met' if bar.met() else 'missed'}, {row['sold']:,} sold; "
+            f"{number(row['seconds'])} s, slowest round: {_verdict(met)}; "
             f"p99 {number(row['p99_us'] / 1000)} ms"
         )
-        bars.append(dataclasses.replace(bar, said=said))
-    panel = Bars("", f"seconds until all are sold, goal ≤ {SELLOUT_GOAL_S}", bars)
-    return Picture("How long a rush on the tickets takes", [], [panel] if bars else [])
+        spread = row["seconds"], row["seconds_min"], row["seconds_max"]
+        bars.append(Bar(row["row"], *spread, said, True, goal_s, met))
+    notes = [
+        f"{result['tickets']:,} tickets, {result['connections']:,} clients, each sale on the disk "
+        "before its answer; load and server share the CPUs.",
+        SPREAD,
+    ]
+    panel = Bars("", f"seconds until all are sold; upright: the goal, ≤ {goal_s}", bars)
+    return Picture("How long a rush on the tickets takes", notes, [panel] if bars else [])
 
 
 # ---- the table, and the files --------------------------------------------------------------------
@@ -367,8 +396,10 @@ def pictures(results):
         if plot.bench not in results:
             left_out[plot.name] = f"no figures of {plot.bench}"
             continue
-        picture = plot.picture(results[plot.bench])
-        if picture.panels:
+        # A bench that lacked its program has nothing at all to tell.
+        result = results[plot.bench]
+        picture = plot.picture(result) if result else None
+        if picture and picture.panels:
             found[plot.name] = picture
         else:
             left_out[plot.name] = f"{plot.bench} measured none of it"

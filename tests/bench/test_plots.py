@@ -13,6 +13,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
 import xml.etree.ElementTree
 from unittest import mock
@@ -20,7 +21,7 @@ from unittest import mock
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from bench import hop, machine, peers, plots  # noqa: E402
+from bench import hop, machine, peers, plots, procs  # noqa: E402
 
 TOOL = ROOT / "tools/bench"
 MACHINE = {
@@ -44,6 +45,16 @@ def figure(cpu_us):
 def moment(row, fraction, p50_us, unsent=0):
     waits = {"p50_us": p50_us, "p99_us": 3 * p50_us, "p999_us": 9 * p50_us, "max_us": 10 * p50_us}
     return {"row": row, "fraction": fraction, "rate": 9.0, **waits, "unsent": unsent, "errors": 0}
+
+
+def rush(row, seconds, slowest_s):
+    return {
+        "row": row,
+        "seconds": seconds,
+        "seconds_min": 0.9 * seconds,
+        "seconds_max": slowest_s,
+        "p99_us": 2300.0,
+    }
 
 
 # A file of tools/bench --json with all that is drawn, and no more.
@@ -73,17 +84,17 @@ RESULTS = {
     "scale": {
         "connections": {"ticketd, memory:": {"1": figure(16.0), "10000": figure(12.0)}},
         "workers": {"ticketd, memory:": {"1": figure(8.0), "2": figure(9.0)}},
-        "mixes": {"half and half": {"ticketd, memory:": figure(7.2)}},
+        "mixes": {"hot": {"ticketd, memory:": figure(7.2)}},
     },
     "core": {
         "sells": {"one": {"1": 2e7, "8": 1e7}, "many": {"1": 2e7, "8": 4e7}},
         "cpu_ns": {"one": {"1": 50.0, "8": 210.0}, "many": {"1": 50.0, "8": 58.0}},
     },
     "sellout": {
-        "rows": [
-            {"row": "monolith", "seconds": 1.43, "p99_us": 1300.0, "sold": 100_000},
-            {"row": "microservices", "seconds": 2.43, "p99_us": 2300.0, "sold": 100_000},
-        ]
+        "rows": [rush("monolith", 1.43, 1.61), rush("microservices", 1.9, 2.2)],
+        "goal": 2,
+        "tickets": 80_000,
+        "connections": 1000,
     },
 }
 # What must stand in each picture: names of rows, and values where they are written out.
@@ -92,9 +103,9 @@ TEXTS = {
     "peers-ratios": ["to b", "1.06, goal ≤ 1.25: met", "1.11, goal ≤ 0.65: missed"],
     "latency": ["ticketd, durable", "p99.9", "0.222 ms", "part of the peak rate"],
     "scale": ["ticketd, memory:", "10,000", "workers"],
-    "scale-mixes": ["half and half", "7.20 µs"],
+    "scale-mixes": ["everybody buys", "7.20 µs"],
     "core": ["one event", "an event for each process", "processes"],
-    "sellout": ["monolith", "1.43 s: met", "2.43 s: missed", "p99 2.30 ms"],
+    "sellout": ["monolith", "1.43 s, slowest round: met", "80,000 tickets"],
     "hop": ["two pools / monolith, memory:", "1.55, goal ≤ 1.6: met", "3.38"],
 }
 
@@ -117,8 +128,10 @@ class Pictures(unittest.TestCase):
 
     # What the file does not hold is left out, and said; so is what a bench found nothing of.
     def test_left_out(self):
-        found, left_out = plots.pictures({"machine": MACHINE, "scale": {"connections": {}}})
+        results = {"machine": MACHINE, "scale": {"connections": {}}, "sellout": {}}
+        found, left_out = plots.pictures(results)
         self.assertEqual(found, {})
+        self.assertEqual(left_out["sellout"], "sellout measured none of it")
         self.assertEqual(left_out["core"], "no figures of core")
         self.assertEqual(left_out["scale-mixes"], "scale measured none of it")
 
@@ -137,14 +150,23 @@ class Pictures(unittest.TestCase):
         notes = " ".join(plots.peers_cpu(RESULTS["peers"]).notes)
         self.assertIn("nginx + Lua + Redis", notes)
 
-    # A goal is met up to the goal itself, and what has none cannot miss it.
+    # A goal of a ratio is met up to the goal itself, and what has none cannot miss it.
     def test_goals(self):
-        def bar(value, goal):
-            return plots.Bar("", value, value, value, "", True, goal)
+        cpu = {"median": 2.0, "min": 1.0, "max": 3.0}
+        ratios = [{"row": "a", "to": "b", "goal": goal, "cpu": cpu} for goal in (2.0, 1.99, None)]
+        panel = plots.peers_ratios({**RESULTS["peers"], "ratios": ratios}).panels[0]
+        self.assertEqual([bar.met for bar in panel.bars], [True, False, True])
 
-        self.assertTrue(bar(2.0, 2.0).met())
-        self.assertFalse(bar(2.01, 2.0).met())
-        self.assertTrue(bar(9.0, None).met())
+    # The slowest round must keep the goal of a sell-out, not the median.
+    def test_slowest_round(self):
+        bars = plots.sellout(RESULTS["sellout"]).panels[0].bars
+        self.assertEqual([(bar.value, bar.met) for bar in bars], [(1.43, True), (1.9, False)])
+
+    # The goal of a latency is told, where there is one.
+    def test_latency_goal(self):
+        goal = {"p99_ms": 2.1, "limit_ms": 1.67}
+        self.assertIn("missed", " ".join(plots.latency({**RESULTS["latency"], "goal": goal}).notes))
+        self.assertNotIn("missed", " ".join(plots.latency(RESULTS["latency"]).notes))
 
     # A point whose load was not all sent flatters, and is not drawn as the others are.
     def test_unsent(self):
@@ -262,6 +284,28 @@ class Told(unittest.TestCase):
         bench = tool()
         with mock.patch.object(sys, "argv", ["bench"]):
             self.assertLessEqual(set(bench.QUICK), set(vars(bench.arguments())))
+
+    # A bench that cannot measure costs none of the others; the file tells why, and so does the status.
+    def test_one_fails(self):
+        def fails(_bench):
+            raise procs.BenchError("no wrk")
+
+        bench = tool()
+        benches = {"one": (fails, ""), "two": (lambda _bench: {"figure": 7}, "")}
+        with tempfile.NamedTemporaryFile("r", suffix=".json") as file:
+            chosen = types.SimpleNamespace(
+                benches=list(benches), build="", json=file.name, server_cpu=0, load_cpu=1
+            )
+            with (
+                mock.patch.multiple(bench, BENCHES=benches, build=mock.DEFAULT),
+                mock.patch.object(bench.machine, "machine", return_value=MACHINE),
+                contextlib.redirect_stdout(io.StringIO()),
+                self.assertRaisesRegex(procs.BenchError, "one$"),
+            ):
+                bench.measure(chosen)
+            results = json.load(file)
+        self.assertEqual(results["two"], {"figure": 7})
+        self.assertEqual(results["failed"], {"one": "no wrk"})
 
     # A bench that does not exist ends the tool before anything is measured.
     def test_unknown(self):
