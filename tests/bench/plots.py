@@ -19,6 +19,7 @@ from .targets import AVAILABLE
 PYTHON = "build-tools/plots-venv/bin/python"
 RESULTS = "tests/bench/results"
 HINT = "tools/install-dependencies bench"
+SPREAD = "Medians over the rounds, whiskers from the least to the greatest."
 LOG_SPAN = 30  # values that lie further apart than this are not told apart on a linear axis
 
 # ---- what can be drawn ---------------------------------------------------------------------------
@@ -110,6 +111,12 @@ def is_ours(label):
     return label.startswith("ticketd")
 
 
+def _between(value, visits, key, factor):
+    """The least and the greatest of the visits' figures; the value twice where the file has none."""
+    values = [visit[key] * factor for visit in visits] or [value]
+    return min(values), max(values)
+
+
 def _verdict(met):
     return "met" if met else "missed"
 
@@ -137,6 +144,8 @@ def _by_value(bars):
 
 def _rounds_note(rounds):
     count = max(len(visits) for visits in rounds.values())
+    if count == 1:
+        return "One round: too little to be quoted."
     return f"Medians of {count} rounds, whiskers from the least to the greatest."
 
 
@@ -212,13 +221,15 @@ def hop_ratios(result):
 def latency(result):
     rows = result["rows"]
     sync_ms = result["sync_us"] / 1000
+    visits = {(each["row"], each["fraction"]): each["visits"] for each in result.get("rounds", [])}
 
     def lines(key):
         found = {}
         for row in rows:
             whole = not row["unsent"] and not row["errors"]
             ms = row[key] / 1000
-            point = Point(row["fraction"], ms, ms, ms, whole)
+            between = _between(ms, visits.get((row["row"], row["fraction"]), []), key, 1e-3)
+            point = Point(row["fraction"], ms, *between, whole)
             found.setdefault(row["row"], []).append(point)
         return [Line(name, is_ours(name), points) for name, points in found.items()]
 
@@ -228,7 +239,8 @@ def latency(result):
     ]
     notes = [
         "Open loop: a purchase is due at its time, whether or not those before are answered. "
-        f"Dotted: one sync of the disk, {number(sync_ms)} ms."
+        f"Dotted: one sync of the disk, {number(sync_ms)} ms.",
+        SPREAD,
     ]
     if not all(point.whole for line in panels[0].lines for point in line.points):
         notes.append("Hollow: not every purchase could be sent, or was answered.")
@@ -262,7 +274,6 @@ MIXES = {
     "mixed": "nine look at what is available, one buys",
     "sold out": "everybody wants to buy, and nothing is left",
 }
-SPREAD = "Medians over the rounds, whiskers from the least to the greatest."
 
 
 def scale_lines(result):
@@ -307,18 +318,25 @@ EVENTS = {
 
 
 def core(result):
-    def lines(table, factor):
-        return [
-            Line(
-                EVENTS.get(name, name),
-                True,
-                [Point(float(x), y * factor, y * factor, y * factor) for x, y in at.items()],
-            )
-            for name, at in table.items()
-        ]
+    visits = result.get("rounds", {}).get("sells", {})
+
+    def points(key, kind, factor):
+        for x, value in result[key][kind].items():
+            name = {"sells": "per_s"}.get(key, key)
+            found = visits.get(kind, {}).get(x, [])
+            y = value * factor
+            yield Point(float(x), y, *_between(y, found, name, factor))
 
     panels = [
-        Lines(heading, "processes", axis, lines(result[key], factor))
+        Lines(
+            heading,
+            "processes",
+            axis,
+            [
+                Line(EVENTS.get(kind, kind), True, list(points(key, kind, factor)))
+                for kind in result[key]
+            ],
+        )
         for key, heading, axis, factor in (
             ("sells", "sells a second", "millions", 1e-6),
             ("cpu_ns", "CPU of one sell", "ns", 1),
@@ -329,7 +347,7 @@ def core(result):
         "How fast the stock itself sells",
         [
             "Processes that sell from the shared segment and do nothing else: no HTTP, no disk.",
-            "Of more processes than CPUs it shows what pre-emption costs.",
+            f"Of more processes than CPUs it shows what pre-emption costs. {SPREAD}",
         ],
         panels,
     )

@@ -34,7 +34,7 @@ MACHINE = {
 RATIO = {"min": 0.99, "max": 1.24, "spread": 0.2}
 
 
-def visits(*cpu_us):
+def cost_visits(*cpu_us):
     return [{"cpu_us": value, "rps": 1e6 / value, "foreign_cpus": 0.0} for value in cpu_us]
 
 
@@ -62,10 +62,10 @@ RESULTS = {
     "machine": MACHINE,
     "peers": {
         "rounds": {
-            peers.FASTAPI_ROW: visits(153.7, 157.4, 160.1),
-            peers.DURABLE_ROW: visits(12.4, 13.4, 13.9),
-            "ticketd, available": visits(8.1, 8.3, 9.1),
-            "FastAPI + uvicorn, available": visits(98.4, 113.2, 134.0),
+            peers.FASTAPI_ROW: cost_visits(153.7, 157.4, 160.1),
+            peers.DURABLE_ROW: cost_visits(12.4, 13.4, 13.9),
+            "ticketd, available": cost_visits(8.1, 8.3, 9.1),
+            "FastAPI + uvicorn, available": cost_visits(98.4, 113.2, 134.0),
         },
         "ratios": [
             {"row": "a", "to": "b", "goal": 1.25, "cpu": {"median": 1.06, **RATIO}},
@@ -74,7 +74,7 @@ RESULTS = {
         "left_out": {"nginx + Lua + Redis": "redis-server is missing"},
     },
     "hop": {
-        "rounds": {"monolith, memory:": visits(8.0, 9.0)},
+        "rounds": {"monolith, memory:": cost_visits(8.0, 9.0)},
         "figures": {hop.FIGURES[0].text: [1.4, 1.7], hop.FIGURES[2].text: [3.25, 3.5]},
     },
     "latency": {
@@ -172,6 +172,20 @@ class Pictures(unittest.TestCase):
     def test_unsent(self):
         points = plots.latency(RESULTS["latency"]).panels[0].lines[0].points
         self.assertEqual([(point.y, point.whole) for point in points], [(0.7, True), (2.1, False)])
+
+    # Whiskers are those of the rounds, in the unit of the line, where the file has the rounds.
+    def test_spread(self):
+        visits = [{"p50_us": p50_us, "p99_us": 9, "p999_us": 9} for p50_us in (2000, 2500)]
+        rounds = [{"row": "ticketd, durable", "fraction": 0.9, "visits": visits}]
+        first, second = (
+            plots.latency({**RESULTS["latency"], "rounds": rounds}).panels[0].lines[0].points
+        )
+        self.assertEqual((first.low, first.high), (0.7, 0.7))
+        self.assertEqual((second.low, second.y, second.high), (2.0, 2.1, 2.5))
+        sells = {"one": {"8": [{"per_s": 8e6, "cpu_ns": 200.0}, {"per_s": 12e6, "cpu_ns": 220.0}]}}
+        picture = plots.core({**RESULTS["core"], "rounds": {"sells": sells}})
+        point = picture.panels[0].lines[0].points[1]
+        self.assertEqual((point.low, point.y, point.high), (8.0, 10.0, 12.0))
 
     # One line a row, with its whiskers, against numbers and not their names: "10000" is after "64".
     def test_scale(self):
