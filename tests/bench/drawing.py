@@ -1,8 +1,8 @@
 """Draws the pictures of plots.py as SVG, by matplotlib: called by tools/bench plot.
 
 The same input gives the same bytes: no date, no chance in the names of the parts.  Text stays text,
-so a picture is small, can be searched, and is read out by those who cannot see it.  The ground is
-white in GitHub's dark theme too: a picture cannot know in which of them it stands."""
+so that a picture is small and can be searched.  The ground is white in GitHub's dark theme too: a
+picture cannot know in which of them it stands."""
 
 import pathlib
 import sys
@@ -17,8 +17,8 @@ matplotlib.use("svg")
 from matplotlib import font_manager, pyplot, ticker  # noqa: E402  first the backend is chosen
 
 WIDTH_IN = 8.6  # 826 pixels: what a README has
-LINE_IN = 0.17  # of small print,
-LETTERS = 140  # and how many fit into one
+LINE_IN = 0.17  # of small print
+LETTERS = 140  # that fit into such a line
 BAR_IN = 0.27
 LABEL_LINE_IN = 0.15
 LINES_IN = 2.5
