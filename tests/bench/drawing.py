@@ -143,7 +143,8 @@ def _end(bar):
 def _limits(panels, log):
     """Of the axis: so far that what stands behind each bar has room, by the number of letters."""
     bars = [bar for panel in panels for bar in panel.bars]
-    lowest = min(value for panel in panels for value in panel.values()) / 1.8 if log else 0
+    positive = [value for panel in panels for value in panel.values() if value > 0]
+    lowest = min(positive) / 1.8 if log else 0
     letters = max(len(line) for bar in bars for line in bar.label.split("\n"))
     width_pt = 72 * WIDTH_IN * 0.96 - letters * LABEL_PT * EM
     highest = 0
