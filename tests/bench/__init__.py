@@ -7,7 +7,8 @@ crowd         arrivals at a fixed rate, and buyers until all is sold
 k6            where k6 is, and how it is called
 targets       the servers and rows that are measured: one table entry each
 figures       medians, spreads, slopes
-report        the machine's description, aligned tables, JSON
+report        aligned tables, JSON
+machine       what a stranger must know of the machine to judge a figure
 proxies       nginx and h2o, as other servers' hops
 visit         one visit of a server under load, and what it cost
 disk          how long one sync takes
@@ -28,4 +29,6 @@ units         what a restart, a reload and an upgrade under systemd cost the cli
 memory        a worker's private memory, and what an idle connection costs
 soak          memory over minutes of mixed load
 fairness      how connections spread over four workers
+plots         which plots there are, and what they take out of the JSON
+drawing       draws them; runs in the Python that has matplotlib
 """
