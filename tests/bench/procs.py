@@ -279,8 +279,9 @@ class Started:
             signal.signal(signal.SIGINT, on_interrupt)
 
 
-def run(command, timeout_s, cpus=None, environment=None):
-    """One program to its end; its standard output, or a BenchError with what it said."""
+def run(command, timeout_s, cpus=None, environment=None, midway=None):
+    """One program to its end; its standard output, or a BenchError with what it said.  `midway`:
+    (seconds, what is called once when it has run for so long)."""
     with subprocess.Popen(
         command,
         env={**os.environ, **(environment or {})},
@@ -292,6 +293,10 @@ def run(command, timeout_s, cpus=None, environment=None):
         preexec_fn=_prepare_child(cpus),
     ) as process:
         try:
+            if midway:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=midway[0])
+                midway[1]()
             said, _ = process.communicate(timeout=timeout_s)
         except BaseException:
             process.kill()

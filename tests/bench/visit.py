@@ -3,12 +3,14 @@
 Visits are repeated when other load disturbed them; they are judged by that load alone, never by
 their figures."""
 
+import dataclasses
 import resource
 import time
 
 from . import load, procs
+from .client import Request
 from .procs import BenchError
-from .targets import running, sample_answer
+from .targets import READY_TIMEOUT_S, running, sample_answer
 
 QUIET_CPUS = 0.1  # other load, in CPUs, that a visit may meet without being repeated
 VISITS_MAX = 3
@@ -35,28 +37,69 @@ def costs(before, after, requests):
     }
 
 
-def _measure(server_entry, request, bench, connections, load_cpus, strict):
-    with running(server_entry, bench) as server:
-        answer = sample_answer(server.port, request)
-        warmup = load.wrk(server.port, request, bench.warmup_s, load_cpus, connections, strict)
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """What a server is asked in a visit.  Unless `strict`, requests that went wrong are counted and
+    end nothing."""
+
+    request: Request | tuple[Request, ...]  # a tuple: in rotation
+    connections: int = load.CONNECTIONS
+    strict: bool = True
+    # The last ticket is sold before the load begins.
+    sold_out: bool = False
+    # Whether to find out what it costs to open and close a connection, too.
+    opening: bool = False
+    ready_timeout_s: int = READY_TIMEOUT_S
+
+
+def _sample(port, asked):
+    """The first answer to each request; the bytes of them all, of one on the average."""
+    requests = load.rotation(asked.request)
+    if asked.sold_out:
+        sample_answer(port, requests[0])
+    answers = [sample_answer(port, request, asked.sold_out) for request in requests]
+    return round(sum(len(answer.head) + len(answer.body) for answer in answers) / len(answers))
+
+
+def _connection_us(server, pids, count):
+    """CPU time of the server for each connection that is opened and closed and asked nothing."""
+    before = procs.cpu_ns(pids)
+    load.open_and_close(server.port, count)
+    return (procs.cpu_ns(pids) - before) / 1e3 / count
+
+
+def _measure(server_entry, asked, bench):
+    cpus = {bench.load_cpu} if server_entry.cpus(bench) else None
+    memory = []
+
+    with running(server_entry, bench, ready_timeout_s=asked.ready_timeout_s) as server:
+
+        def wrk(seconds, midway=None):
+            return load.wrk(
+                server.port, asked.request, seconds, cpus, asked.connections, asked.strict, midway
+            )
+
+        answer_bytes = _sample(server.port, asked)
+        warmup = wrk(bench.warmup_s)
         pids = server.pids()
+        opening = _connection_us(server, pids, asked.connections) if asked.opening else None
         before = clocks(procs.cpu_ns(pids) / 1e9)
-        result = load.wrk(server.port, request, bench.seconds, load_cpus, connections, strict)
+        result = wrk(bench.seconds, lambda: memory.append(procs.pss_kib(pids)))
         after = clocks(procs.cpu_ns(pids) / 1e9)
         if set(server.pids()) != set(pids):
             raise BenchError(
                 f"{server_entry.name}: a process of the server ended or began under load"
             )
-        pss_kib = procs.pss_kib(pids)
     return {
+        "requests": result["requests"],
         "rps": result["requests"] / (result["duration_us"] / 1e6),
-        "p50_us": result["p50_us"],
-        "p99_us": result["p99_us"],
+        **{name: result[name] for name in ("p50_us", "p99_us", "p999_us")},
         **costs(before, after, result["requests"]),
         # Those of the warm-up too: no client is told that it was only that.
         **{name: warmup[name] + result[name] for name in ("errors", "refused")},
-        "answer_bytes": len(answer.head) + len(answer.body),
-        "pss_kib": pss_kib,
+        "answer_bytes": answer_bytes,
+        "pss_kib": memory[0],  # in the middle of the load, with all its connections
+        "connection_us": opening,
     }
 
 
@@ -71,10 +114,8 @@ def undisturbed(measure, bench):
     return {**min(visits, key=lambda visit: visit["foreign_cpus"]), "visits": len(visits)}
 
 
-def measure_undisturbed(server, request, bench, connections=load.CONNECTIONS, strict=True):
-    """wrk has its own core, unless the server is left to the scheduler: then so is wrk.  Unless
-    `strict`, requests that went wrong are counted and end nothing."""
-    load_cpus = {bench.load_cpu} if server.pinning == "server" else None
-    return undisturbed(
-        lambda: _measure(server, request, bench, connections, load_cpus, strict), bench
-    )
+def measure_undisturbed(server, request, bench, connections=load.CONNECTIONS, strict=True, **asked):
+    """wrk has its own core, unless the server is left to the scheduler: then so is wrk.  `asked` are
+    further fields of Load."""
+    wanted = Load(request, connections, strict, **asked)
+    return undisturbed(lambda: _measure(server, wanted, bench), bench)

@@ -137,9 +137,9 @@ def times_ours(rounds, name):
 def _print_rows(rounds):
     lines = []
     for name, visits in rounds.items():
-        cpu, rps, p50, p99, pss = (
+        cpu, rps, p50, p99, p999, pss = (
             figures.summary(requests.series(rounds, name, key))
-            for key in ("cpu_us", "rps", "p50_us", "p99_us", "pss_kib")
+            for key in ("cpu_us", "rps", "p50_us", "p99_us", "p999_us", "pss_kib")
         )
         lines.append(
             [
@@ -150,6 +150,7 @@ def _print_rows(rounds):
                 f"{rps['median']:.0f}",
                 f"{p50['median'] / 1000:.2f}",
                 f"{p99['median'] / 1000:.2f}",
+                f"{p999['median'] / 1000:.2f}",
                 f"{pss['median'] / 1024:.1f}",
                 f"{max(found['server_busy'] for found in visits):.0%}",
                 visits[0].get("answer_bytes", "—"),
@@ -158,7 +159,7 @@ def _print_rows(rounds):
         )
     report.table(
         ["row", "CPU µs/req", "min…max", "× memory:", "× durable", "req/s", "p50 ms", "p99 ms"]
-        + ["PSS MiB", "server busy", "answer B", "foreign CPUs"],
+        + ["p99.9 ms", "PSS MiB", "server busy", "answer B", "foreign CPUs"],
         lines,
     )
 
