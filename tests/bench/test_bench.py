@@ -54,7 +54,7 @@ from bench.targets import (  # noqa: E402
 
 FLOORS = pathlib.Path(os.environ.get("FLOORS", "build/tests/bench"))
 QTY = b'{"qty":1999999999}'
-SOLD = b'{"success":true,"remaining":1999999998,"message":"Purchase successful!"}'
+SOLD = peer_servers.SOLD.encode()
 
 
 class FloorCase:
