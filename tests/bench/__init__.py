@@ -16,6 +16,7 @@ repair        how long a killed worker is felt
 recovery      start with a large ledger: time and memory
 postgres      the same sale done by PostgreSQL
 peers         the same sale done by other servers, of peers/…: one table with the goals
+scale         what more connections, workers, reads and sales in the ledger cost
 hop           what the way through two pools costs
 metrics       what /metrics costs, and what counting adds to a purchase
 streams       what 5,000 event streams cost, and cost the buyers

@@ -60,7 +60,7 @@ def _instructions_by_perf(row, bench):
         count = parse_perf(counted.read())
     if count is None:
         raise BenchError("perf counted no instructions")
-    return count / load.parse_wrk(said)["requests"]
+    return count / load.parse_result(said)["requests"]
 
 
 def _callgrind_total(row, bench, count):

@@ -3,6 +3,10 @@
 import os
 import pathlib
 import shutil
+import signal
+import subprocess
+import tempfile
+import time
 
 from . import procs
 from .client import Connection, Request
@@ -13,7 +17,9 @@ CONNECTIONS = 64
 # An answer that comes later is counted as none.  wrk's own 2 s would count a burst of ten thousand
 # connections, of which the kernel has some try again, as broken.
 TIMEOUT_S = 20
-LAST = Request("GET", "/api/v1/available")
+OPENING_S = 60
+OPENING_STEP_S = 0.05
+LONG_S = 3600  # more than any measurement: wrk is told when to end
 
 
 def require_wrk():
@@ -39,35 +45,77 @@ def wrk_command(port, request, seconds, connections=CONNECTIONS):
     return command + [word for each in words for word in each]
 
 
-def parse_wrk(output):
+def parse_result(output):
     for line in output.splitlines():
         if line.startswith("bench-result "):
             return {
                 name: int(value) for name, value in (word.split("=") for word in line.split()[1:])
             }
-    raise BenchError("wrk printed no result:\n" + output)
+    raise BenchError("the load printed no result:\n" + output)
 
 
-def wrk(port, request, seconds, cpus, connections=CONNECTIONS, strict=True, midway=None):
-    """What wrk found.  A load that went wrong is an error, unless how much went wrong is the
-    question.  `midway` is called in the middle of it."""
+def wrk(port, request, seconds, cpus, connections=CONNECTIONS, strict=True):
+    """What wrk found."""
     command = wrk_command(port, request, seconds, connections)
-    when = (seconds / 2, midway) if midway else None
-    result = parse_wrk(procs.run(command, seconds + TIMEOUT_S + 10, cpus, midway=when))
+    result = parse_result(procs.run(command, seconds + TIMEOUT_S + 10, cpus))
+    return checked(result, request, strict)
+
+
+def checked(result, request, strict=True):
+    """A load that went wrong is an error, unless how much went wrong is the question."""
     wrong = result["errors"] + result["refused"]
     if result["requests"] == 0 or (strict and wrong):
         raise BenchError(f"load on {named(request)} went wrong: {result}")
     return result
 
 
-def open_and_close(port, count):
-    """So many connections at a time, asked nothing; they are served when this returns."""
-    opened = [Connection(port) for _ in range(count)]
-    for connection in opened:
-        connection.close()
-    # Whatever came before on this port has been seen when this is answered.
-    with Connection(port) as last:
-        last.exchange(LAST)
+class Driving:
+    """wrk at work on connections that are all open; the `with` block ends it.  What happens between
+    two instants within the block has no opening and no closing of connections in it."""
+
+    def __init__(self, port, request, cpus, connections=CONNECTIONS):
+        self.port, self.request, self.connections = port, request, connections
+        self.said = tempfile.TemporaryFile("w+")
+        command = wrk_command(port, request, LONG_S, connections)
+        self.started = procs.Started([command], cpus=cpus, output=self.said)
+
+    def __enter__(self):
+        self.started.__enter__()
+        try:
+            self._wait_until_open()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_reason):
+        self.started.stop()
+        self.said.close()
+
+    def _wait_until_open(self):
+        deadline = time.monotonic() + OPENING_S
+        while len(procs.established_inodes(self.port) - {0}) < self.connections:
+            if time.monotonic() > deadline or self.started.exited():
+                raise BenchError(f"wrk could not open {self.connections} connections")
+            time.sleep(OPENING_STEP_S)
+
+    def sent(self):
+        """How many requests it has sent: each is one write, and it writes nothing else meanwhile."""
+        return procs.write_count(self.started.processes[0].pid)
+
+    def cpu_s(self):
+        return procs.cpu_ns(self.started.pids()) / 1e9
+
+    def end(self, strict=True):
+        """Has it end now; what it found from its start on."""
+        process = self.started.processes[0]
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise BenchError("wrk does not end") from None
+        self.said.seek(0)
+        return checked(parse_result(self.said.read()), self.request, strict)
 
 
 def lockstep(port, request, count, connections=CONNECTIONS):

@@ -223,7 +223,7 @@ def run(bench):
                 pids, samples = _watch(server, mixed, seconds)
             results = _judge_all(pids, samples)
         said.seek(0)
-        mixed_result = load.parse_wrk(said.read())
+        mixed_result = load.parse_result(said.read())
     say(
         f"wrk: {mixed_result['requests']} requests, {mixed_result['refused']} refused as they "
         f"should be, {mixed_result['errors']} broken. Others: "

@@ -91,9 +91,9 @@ def _floor(kind):
     )
 
 
-def _command(place, mode, **options):
+def _command(place, mode, stock, **options):
     words = [f"{place.build}/ticketd", "--deployment-mode", mode]
-    for name, value in {"host": "127.0.0.1", **options, "initial_stock": STOCK}.items():
+    for name, value in {"host": "127.0.0.1", **options, "initial_stock": stock}.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
     return words
 
@@ -104,14 +104,24 @@ def _environment(ledger, settings):
     return {"RELOAD": "false", "LEDGER_URL": ledger, **given}
 
 
-def ticketd(workers=1, pinning="server", ledger=IN_MEMORY, ready_path=AVAILABLE.path, **settings):
+def _count(workers):
+    return {0: "a worker a CPU", 1: "1 worker"}.get(workers, f"{workers} workers")
+
+
+def ticketd(
+    workers=1,
+    pinning="server",
+    ledger=IN_MEMORY,
+    ready_path=AVAILABLE.path,
+    stock=STOCK,
+    **settings,
+):
     """The monolith; `settings` are names of the settings table, given as environment variables.
     0 workers: one for each CPU that it may use."""
-    count = {0: "a worker a CPU", 1: "1 worker"}.get(workers, f"{workers} workers")
     return Server(
-        name=f"ticketd, {count}, {ledger.partition(':')[0]}:",
+        name=f"ticketd, {_count(workers)}, {ledger.partition(':')[0]}:",
         commands=lambda place: [
-            _command(place, "monolith", monolith_port=place.port(), workers=workers)
+            _command(place, "monolith", stock, monolith_port=place.port(), workers=workers)
         ],
         needs=("{build}/ticketd",),
         environment=_environment(ledger, settings),
@@ -120,18 +130,19 @@ def ticketd(workers=1, pinning="server", ledger=IN_MEMORY, ready_path=AVAILABLE.
     )
 
 
-def microservices(pinning="server", ledger=IN_MEMORY, **settings):
-    """Both pools under one master, one worker each; the load goes to the ticket pool."""
+def microservices(pinning="server", ledger=IN_MEMORY, workers=1, stock=STOCK, **settings):
+    """Both pools under one master, so many workers each; the load goes to the ticket pool."""
     return Server(
-        name=f"ticketd, two pools, 1 worker each, {ledger.partition(':')[0]}:",
+        name=f"ticketd, two pools, {_count(workers)} each, {ledger.partition(':')[0]}:",
         commands=lambda place: [
             _command(
                 place,
                 "microservices",
+                stock,
                 ticket_port=place.port(),
                 vacancy_port=place.port("vacancy"),
-                ticket_workers=1,
-                vacancy_workers=1,
+                ticket_workers=workers,
+                vacancy_workers=workers,
             )
         ],
         needs=("{build}/ticketd",),

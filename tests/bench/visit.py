@@ -21,10 +21,12 @@ FOREIGN = (
 )
 
 
-def clocks(server_s):
-    """Seconds: CPU of the server, CPU of finished load generators, CPU of all, the wall clock's."""
+def clocks(server_s, load_s=0):
+    """Seconds: CPU of the server, CPU of load generators, CPU of all, the wall clock's.  The load
+    generators that have ended are counted; `load_s` are the others."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return server_s, ended.ru_utime + ended.ru_stime, procs.busy_s(), time.monotonic()
+    load_s += ended.ru_utime + ended.ru_stime
+    return server_s, load_s, procs.busy_s(), time.monotonic()
 
 
 def costs(before, after, requests):
@@ -47,8 +49,6 @@ class Load:
     strict: bool = True
     # The last ticket is sold before the load begins.
     sold_out: bool = False
-    # Whether to find out what it costs to open and close a connection, too.
-    opening: bool = False
     ready_timeout_s: int = READY_TIMEOUT_S
 
 
@@ -61,45 +61,45 @@ def _sample(port, asked):
     return round(sum(len(answer.head) + len(answer.body) for answer in answers) / len(answers))
 
 
-def _connection_us(server, pids, count):
-    """CPU time of the server for each connection that is opened and closed and asked nothing."""
-    before = procs.cpu_ns(pids)
-    load.open_and_close(server.port, count)
-    return (procs.cpu_ns(pids) - before) / 1e3 / count
+def _drive(server, pids, asked, cpus, seconds):
+    """Loads it for so long, counted from when all connections are open: (readings of the clocks and
+    the requests sent at both ends, memory in the middle, what wrk found)."""
+    with load.Driving(server.port, asked.request, cpus, asked.connections) as wrk:
+
+        def reading():
+            return clocks(procs.cpu_ns(pids) / 1e9, wrk.cpu_s()), wrk.sent()
+
+        begin = reading()
+        time.sleep(seconds / 2)
+        # Now, with all its connections.
+        pss_kib = procs.pss_kib(pids)
+        time.sleep(seconds / 2)
+        end = reading()
+        return begin, end, pss_kib, wrk.end(asked.strict)
 
 
 def _measure(server_entry, asked, bench):
     cpus = {bench.load_cpu} if server_entry.cpus(bench) else None
-    memory = []
-
     with running(server_entry, bench, ready_timeout_s=asked.ready_timeout_s) as server:
-
-        def wrk(seconds, midway=None):
-            return load.wrk(
-                server.port, asked.request, seconds, cpus, asked.connections, asked.strict, midway
-            )
-
         answer_bytes = _sample(server.port, asked)
-        warmup = wrk(bench.warmup_s)
+        *_, warmup = _drive(server, server.pids(), asked, cpus, bench.warmup_s)
         pids = server.pids()
-        opening = _connection_us(server, pids, asked.connections) if asked.opening else None
-        before = clocks(procs.cpu_ns(pids) / 1e9)
-        result = wrk(bench.seconds, lambda: memory.append(procs.pss_kib(pids)))
-        after = clocks(procs.cpu_ns(pids) / 1e9)
+        begin, end, pss_kib, result = _drive(server, pids, asked, cpus, bench.seconds)
         if set(server.pids()) != set(pids):
             raise BenchError(
                 f"{server_entry.name}: a process of the server ended or began under load"
             )
+    (before, sent_before), (after, sent_after) = begin, end
+    count = sent_after - sent_before
     return {
-        "requests": result["requests"],
-        "rps": result["requests"] / (result["duration_us"] / 1e6),
+        "requests": count,
+        "rps": count / (after[-1] - before[-1]),
         **{name: result[name] for name in ("p50_us", "p99_us", "p999_us")},
-        **costs(before, after, result["requests"]),
+        **costs(before, after, count),
         # Those of the warm-up too: no client is told that it was only that.
         **{name: warmup[name] + result[name] for name in ("errors", "refused")},
         "answer_bytes": answer_bytes,
-        "pss_kib": memory[0],  # in the middle of the load, with all its connections
-        "connection_us": opening,
+        "pss_kib": pss_kib,
     }
 
 

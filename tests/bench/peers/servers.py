@@ -40,14 +40,14 @@ def fill(file, /, **values):
     """The text of a file of this folder without its comments, and with what it leaves open."""
     lines = (HERE / file).read_text(encoding="utf-8").splitlines()
     text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
-    known = {"here": FOLDER, "programs": PROGRAMS, "multiarch": _multiarch(), "stock": STOCK}
+    known = {"here": FOLDER, "programs": PROGRAMS, "multiarch": _multiarch()}
     return re.sub(r"@(\w+)@", lambda found: str({**known, **values}[found[1]]), text)
 
 
 # ---- nginx ---------------------------------------------------------------------------------------
 
 
-def nginx_file(place, name, kind, port="public", lua=False):
+def nginx_file(place, name, kind, port="public", lua=False, stock=STOCK):
     """{file: text} of one nginx; `kind` is the folder that says what it serves."""
     http = fill(
         f"{kind}/http.conf",
@@ -56,6 +56,7 @@ def nginx_file(place, name, kind, port="public", lua=False):
         scratch=place.scratch,
         sold=SOLD,
         head=fill("nginx/head.conf"),
+        stock=stock,
     )
     text = fill(
         "nginx/nginx.conf",
@@ -72,7 +73,7 @@ def nginx_command(place, name):
     return [NGINX, "-p", "./", "-e", "stderr", "-c", f"{place.scratch}/{name}.conf"]
 
 
-def nginx(name, kind, lua=False):
+def nginx(name, kind, lua=False, stock=STOCK):
     """nginx alone."""
     return Server(
         name=name,
@@ -81,7 +82,7 @@ def nginx(name, kind, lua=False):
         # OpenResty's LuaJIT, without which resty.core does half of what it can.
         environment={"LD_LIBRARY_PATH": f"{PROGRAMS}/usr/lib/{_multiarch()}"} if lua else {},
         ready_path=AVAILABLE.path if lua else READY.path,
-        files=lambda place: nginx_file(place, "nginx", kind, lua=lua),
+        files=lambda place: nginx_file(place, "nginx", kind, lua=lua, stock=stock),
     )
 
 
@@ -160,8 +161,9 @@ FASTAPI_CHAIN = Server(
     ready_path=READY.path,
 )
 
+NGINX_LUA = nginx("nginx + Lua shared dictionary", "nginx-lua", lua=True)
 SERVERS = {
-    "nginx-lua": nginx("nginx + Lua shared dictionary", "nginx-lua", lua=True),
+    "nginx-lua": NGINX_LUA,
     "nginx-redis": nginx_redis(durable=False),
     "nginx-redis-durable": nginx_redis(durable=True),
     "nginx-proxy": nginx_chain("nginx in front of nginx + Lua", "nginx-lua", lua=True),
