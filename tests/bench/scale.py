@@ -1,8 +1,8 @@
 """How the cost of a purchase grows: with the connections, the workers, what buyers ask for, and the
 sales that are in the ledger already.
 
-CPU per request is that of all the server's processes while all the connections are open: what it costs
-to open ten thousand for a few seconds is not in it."""
+CPU per request is that of all the server's processes while all the connections are open: what it
+costs to open ten thousand for a few seconds is not in it."""
 
 import dataclasses
 import os
@@ -70,8 +70,8 @@ def connection_cases(descriptors):
     """Those that this machine allows descriptors for, and {what it does not: why}."""
     allowed = [count for count in CONNECTIONS if count + DESCRIPTORS <= descriptors]
     left_out = {
-        f"{count} connections": f"a process may open {descriptors} files here, and {DESCRIPTORS} more "
-        "than connections are needed"
+        f"{count} connections": f"a process may open {descriptors} files here, and {DESCRIPTORS} "
+        "more than connections are needed"
         for count in CONNECTIONS
         if count not in allowed
     }
@@ -117,7 +117,13 @@ def ledger_cases(path, sales):
     """Both with room for as many keys, so that only what is in the ledger differs."""
     asked = {"ready_timeout_s": recovery.READY_TIMEOUT_S}
     return [
-        Case("ledger", LEDGER_ROW, point, recovery.keyed_server(ledger, sales, 1, "server"), asked=asked)
+        Case(
+            "ledger",
+            LEDGER_ROW,
+            point,
+            recovery.keyed_server(ledger, sales, 1, "server"),
+            asked=asked,
+        )
         for point, ledger in (("fresh", ON_DISK), ("filled", f"sqlite:{path}"))
     ]
 
@@ -143,9 +149,7 @@ def _measure(case, bench):
 def figures_of(visits):
     """What several visits say: medians, and between what the CPU a request was."""
     keys = ("cpu_us", "rps", "p50_us", "p99_us", "p999_us", "pss_kib")
-    summaries = {
-        key: figures.summary([found[key] for found in visits]) for key in keys
-    }
+    summaries = {key: figures.summary([found[key] for found in visits]) for key in keys}
     return {
         **{key: each["median"] for key, each in summaries.items()},
         "cpu_us_min": summaries["cpu_us"]["min"],
@@ -179,8 +183,8 @@ def growths_of(rounds):
 
 
 def nested(rounds):
-    """{section: {row: {point: figures}}}, but the mixes by mix and then row, and the ledger, which has
-    one row, by its points alone."""
+    """{section: {row: {point: figures}}}, but the mixes by mix and then row, and the ledger, which
+    has one row, by its points alone."""
     found = {section: {} for section in SECTIONS}
     for (section, row, point), visits in rounds.items():
         each = figures_of(visits)
@@ -239,26 +243,26 @@ def _announce(cases, left_out, bench, kind):
         say(f"  {line}")
     cpus = next(case.server.cpus(bench) for case in cases if case.section == "workers")
     place = (
-        f"the server on the cores {', '.join(str(cpu) for cpu in sorted(cpus))}, the load on another"
+        f"the server has the cores {', '.join(str(cpu) for cpu in sorted(cpus))}, wrk another"
         if cpus
         else "nothing is pinned: two cores are too few to give the server several of its own"
     )
     say()
     say(
         f"{bench.rounds} rounds of {len(cases)} visits in turn, each a fresh server, "
-        f"{bench.warmup_s} s warm-up and {bench.seconds} s measured; {load.CONNECTIONS} connections "
-        "where none are said. All processes of a server share one core, wrk has the other; but for "
+        f"{bench.warmup_s} s warm-up and {bench.seconds} s measured; {load.CONNECTIONS} "
+        "connections where none are said. All processes of a server share one core, wrk has the other; but for "
         f"the workers, {place}, and one thread of wrk is all the load there is. What is durable is "
         f"on {kind}."
     )
     say(
-        "Mixes: hot sells one ticket a request; sold out refuses each; mixed looks at the stock nine "
-        "times of ten and buys the tenth. The filled ledger is made once and each of its servers "
+        "Mixes: hot sells one ticket a request; sold out refuses each; mixed looks at the stock "
+        "nine times of ten and buys the tenth. The filled ledger is made once and each of its servers "
         "starts on it, so that it grows by what they sell; it stays in the kernel's memory."
     )
     say(
-        "CPU and requests are counted while all connections are open, memory in the middle of that; "
-        "latencies begin when the first ones are."
+        "CPU and requests are counted while all connections are open, memory in the middle of "
+        "that; latencies begin when the first ones are."
     )
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What grows, by how much, and with what load: the parts of tools/bench scale, and of wrk's driving.
+"""What grows, by how much, and with what load: the parts of tools/bench scale, and driving wrk.
 
 Called with the directory of the floors' executables."""
 
@@ -84,7 +84,10 @@ class Cases(BenchCase):
     # Only the sold-out stock is one ticket, of nginx as of ticketd; one in ten of the mixed buys.
     def test_mixes(self):
         for case in scale.mix_cases():
-            told = [*describe(case.server, self.bench()), *describe_files(case.server, self.bench())]
+            told = [
+                *describe(case.server, self.bench()),
+                *describe_files(case.server, self.bench()),
+            ]
             stocks = re.findall(r'(?:initial-stock |set\("default", )(\d+)', "\n".join(told))
             self.assertEqual(len(stocks), 1)
             self.assertEqual(stocks == ["1"], case.point == "sold out", (case.row, case.point))
@@ -171,7 +174,7 @@ class Driving(BenchCase):
                     pass
                 return sent, wrk.end(strict=False)
 
-    # Requests are counted as they go, each once: at most those without an answer yet are in dispute.
+    # Requests are counted as they go, each once: at most those without an answer yet are open.
     def test_sent(self):
         sent, result = self.drive(PURCHASE, 1000)
         self.assertLessEqual(sent, result["requests"] + self.CONNECTIONS)

@@ -1,5 +1,6 @@
 """One visit of a server: a fresh one, warm-up, then the load that counts, and what it cost.
 
+Requests and CPU are counted while all connections are open: opening and closing them is not in it.
 Visits are repeated when other load disturbed them; they are judged by that load alone, never by
 their figures."""
 

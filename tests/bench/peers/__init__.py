@@ -1,9 +1,10 @@
 """The same sale done by others, each in turn in one run: what ticketd costs next to what people
 would otherwise put there.
 
-A peer answers the same requests with the same fields and members, and as many bytes; where it keeps no orders, or nothing at all
-over a restart, that is in its favour.  Each is tuned as its own documentation advises (the files of this
-folder say how), has one core, as ticketd has, and is left out where it is not installed."""
+A peer answers the same requests with the same fields and members, and as many bytes; where it keeps
+no orders, or nothing at all over a restart, that is in its favour.  Each is tuned as its own
+documentation advises (the files of this folder say how), has one core, as ticketd has, and is left
+out where it is not installed."""
 
 import contextlib
 import functools
@@ -107,8 +108,8 @@ def check_answers(found):
     free = "; ".join(f"{field} ({why})" for field, why in answers.FREE.items())
     say(
         "Answers, each held to ticketd's: the same fields at the head but for "
-        f"{free}, the same members, and without the free fields at most {answers.BYTES_APART} bytes "
-        "more or less."
+        f"{free}, the same members, and without the free fields at most {answers.BYTES_APART} "
+        "bytes more or less."
     )
     say()
     report.table(

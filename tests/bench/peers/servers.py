@@ -15,8 +15,8 @@ PROGRAMS = "build-tools/peers"
 NGINX = f"{PROGRAMS}/usr/sbin/nginx"
 REDIS = f"{PROGRAMS}/usr/bin/redis-server"
 UVICORN = "build-tools/peers-venv/bin/uvicorn"
-# What ticketd's answers carry and is always the same: uvicorn adds it most cheaply, and FastAPI's own
-# CORSMiddleware nothing to a request that names no origin, as wrk's.
+# What ticketd's answers carry and is always the same: uvicorn adds it most cheaply, and FastAPI's
+# own CORSMiddleware nothing to a request that names no origin, as wrk's.
 HEAD = (
     "Connection:keep-alive",
     "Access-Control-Allow-Origin:*",
@@ -129,7 +129,7 @@ def nginx_redis(durable):
 
 
 def _uvicorn(app, port, public=True):
-    """`public`: its answers carry what ticketd's do to everybody; behind a service nobody reads it."""
+    """`public`: its answers carry what ticketd's do; behind a service nobody reads that."""
     return [
         *(UVICORN, "--app-dir", f"{FOLDER}/fastapi", app),
         *("--host", "127.0.0.1", "--port", str(port)),

@@ -48,8 +48,8 @@ class Stock:
 
 
 class RequestId:
-    """Gives each answer an id that cannot be guessed.  Pure ASGI, as Starlette's documentation advises
-    where a middleware is to cost little."""
+    """Gives each answer an id that cannot be guessed.  Pure ASGI, as Starlette's documentation
+    advises where a middleware is to cost little."""
 
     def __init__(self, app):
         self.app = app
