@@ -235,12 +235,12 @@ def _print_growths(growths):
     report.table(["CPU a request", "median", "min…max", "goal"], lines)
 
 
-def _announce(cases, left_out, bench, kind):
+def _announce(cases, left_out, bench, kind, filled):
     for name, why in left_out.items():
         say(f"left out: {name} ({why})")
     say("Commands:")
     for line in dict.fromkeys(line for case in cases for line in describe(case.server, bench)):
-        say(f"  {line}")
+        say(f"  {line.replace(str(filled), '$FILLED')}")
     cpus = next(case.server.cpus(bench) for case in cases if case.section == "workers")
     place = (
         f"the server has the cores {', '.join(str(cpu) for cpu in sorted(cpus))}, wrk another"
@@ -279,8 +279,9 @@ def _run(cases, bench, left_out):
                 rounds[key].append(_measure(case, bench))
             except BenchError as error:
                 del rounds[key]
-                left_out[", ".join(key)] = str(error)
-                say(f"left out from here on: {', '.join(key)} ({error})")
+                # Its first line: what the server logged comes after it.
+                why = left_out[", ".join(key)] = str(error).partition("\n")[0]
+                say(f"left out from here on: {', '.join(key)} ({why})")
         costs = ", ".join(f"{visits[-1]['cpu_us']:.2f}" for visits in rounds.values())
         say(f"  round {number + 1}: CPU µs/request {costs}")
     return rounds
@@ -295,7 +296,7 @@ def run(bench):
         every = [*connections, *worker_cases(), *mix_cases(), *ledger_cases(path, bench.sales)]
         cases, lacking = present_cases(every, bench)
         left_out |= lacking
-        _announce(cases, left_out, bench, kind)
+        _announce(cases, left_out, bench, kind, path)
         recovery.fill(bench, path, bench.sales)
         os.sync()  # or its pages would be written in the middle of a visit
         rounds = _run(cases, bench, left_out)
