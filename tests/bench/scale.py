@@ -251,14 +251,14 @@ def _announce(cases, left_out, bench, kind, filled):
     say(
         f"{bench.rounds} rounds of {len(cases)} visits in turn, each a fresh server, "
         f"{bench.warmup_s} s warm-up and {bench.seconds} s measured; {load.CONNECTIONS} "
-        "connections where none are said. All processes of a server share one core, wrk has the other; but for "
-        f"the workers, {place}, and one thread of wrk is all the load there is. What is durable is "
-        f"on {kind}."
+        "connections where none are said. All processes of a server share one core, wrk has the "
+        f"other; but for the workers, {place}, and one thread of wrk is all the load there is. What "
+        f"is durable is on {kind}."
     )
     say(
         "Mixes: hot sells one ticket a request; sold out refuses each; mixed looks at the stock "
-        "nine times of ten and buys the tenth. The filled ledger is made once and each of its servers "
-        "starts on it, so that it grows by what they sell; it stays in the kernel's memory."
+        "nine times of ten and buys the tenth. The filled ledger is made once and each of its "
+        "servers starts on it, so that it grows by what they sell; it stays in the kernel's memory."
     )
     say(
         "CPU and requests are counted while all connections are open, memory in the middle of "
