@@ -19,6 +19,7 @@ repair        how long a killed worker is felt
 recovery      start with a large ledger: time and memory
 postgres      the same sale done by PostgreSQL
 peers         the same sale done by other servers, of peers/…: one table with the goals
+scale         what more connections, workers, reads and sales in the ledger cost
 hop           what the way through two pools costs
 latency       latency at fractions of the peak, counted from when each request was due
 sellout       until the last ticket is sold, and the books afterwards

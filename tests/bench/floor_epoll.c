@@ -48,15 +48,23 @@ struct client {
 static struct answer available, purchase, not_found, bad_request;
 static int poller;
 
-static void answer_init(struct answer *answer, const char *status, const char *body)
+/* `fields`: those of this answer alone, each with its line's end. */
+static void answer_init(struct answer *answer, const char *status, const char *fields,
+                        const char *body)
 {
     int size = snprintf(answer->bytes, sizeof(answer->bytes),
                         "HTTP/1.1 %s\r\n"
-                        "Content-Type: application/json\r\n"
+                        "Date: " FLOOR_DATE "\r\n"
+                        "Connection: keep-alive\r\n"
                         "Content-Length: %zu\r\n"
+                        "Content-Type: " FLOOR_CONTENT_TYPE "\r\n"
+                        "X-Request-ID: " FLOOR_REQUEST_ID "\r\n"
+                        "Access-Control-Allow-Origin: " FLOOR_ALLOW_ORIGIN "\r\n"
+                        "Access-Control-Expose-Headers: " FLOOR_EXPOSE_HEADERS "\r\n"
+                        "%s"
                         "\r\n"
                         "%s",
-                        status, strlen(body), body);
+                        status, strlen(body), fields, body);
 
     if (size < 0 || (size_t)size >= sizeof(answer->bytes))
         errx(1, "a fixed answer is longer than %d bytes", ANSWER_SIZE);
@@ -280,9 +288,11 @@ static void run(int listener)
 
 int main(int argc, char **argv)
 {
-    answer_init(&available, "200 OK", FLOOR_AVAILABLE_BODY);
-    answer_init(&purchase, "200 OK", FLOOR_PURCHASE_BODY);
-    answer_init(&not_found, "404 Not Found", "{}");
-    answer_init(&bad_request, "400 Bad Request", "{}");
+    answer_init(&available, "200 OK",
+                "Cache-Control: " FLOOR_CACHE_CONTROL "\r\nETag: " FLOOR_ETAG "\r\n",
+                FLOOR_AVAILABLE_BODY);
+    answer_init(&purchase, "200 OK", "", FLOOR_PURCHASE_BODY);
+    answer_init(&not_found, "404 Not Found", "", "{}");
+    answer_init(&bad_request, "400 Bad Request", "", "{}");
     run(floor_listen(floor_port_argument(argc, argv)));
 }

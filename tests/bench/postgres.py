@@ -202,6 +202,7 @@ class Postgres:
             **result,
             "p50_us": figures.percentile(latencies, 50),
             "p99_us": figures.percentile(latencies, 99),
+            "p999_us": figures.percentile(latencies, 99.9),
             **visit.costs(before, after, result["requests"]),
             "pss_kib": procs.pss_kib(self.started.pids()),
         }

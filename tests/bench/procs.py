@@ -5,6 +5,7 @@ import ctypes
 import os
 import pathlib
 import random
+import re
 import resource
 import shutil
 import signal
@@ -175,6 +176,11 @@ def pss_kib(pids):
     return total
 
 
+def write_count(pid):
+    """How many writes its system calls have made."""
+    return int(re.search(r"syscw: (\d+)", (PROC / str(pid) / "io").read_text())[1])
+
+
 def descriptor_count(pid):
     return len(os.listdir(PROC / str(pid) / "fd"))
 
@@ -190,7 +196,8 @@ def socket_inodes(pid):
 
 
 def established_inodes(port):
-    """Inodes of the server's ends of the established connections to 127.0.0.x:port."""
+    """Inodes of the server's ends of the established connections to 127.0.0.x:port; 0 are those
+    that it has not accepted yet."""
     inodes = set()
     for line in (PROC / "net" / "tcp").read_text().splitlines()[1:]:
         fields = line.split()

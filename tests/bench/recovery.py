@@ -23,17 +23,19 @@ READY_TIMEOUT_S = 300
 STOCK = 2**31 - 1  # what fill-ledger begins with
 
 
-def _server(path, sales):
+def keyed_server(ledger, sales, workers=0, pinning="any"):
+    """One that has room for the keys of so many sales, and of some more."""
     return ticketd(
-        workers=0,
-        pinning="any",
-        ledger=f"sqlite:{path}",
+        workers=workers,
+        pinning=pinning,
+        ledger=ledger,
         ready_path="/ready",
         IDEMPOTENCY_KEYS_MAX=sales + SPARE_KEYS,
     )
 
 
-def _fill(bench, path, sales):
+def fill(bench, path, sales):
+    """Writes a ledger of so many sales, each with its key, and says so."""
     command = [str(pathlib.Path(bench.build) / "tests/bench/fill-ledger"), str(path), str(sales)]
     began = time.monotonic()
     procs.run([*command, str(SPAN_S)], FILL_TIMEOUT_S)
@@ -77,11 +79,12 @@ def _processes(server):
 
 def _measure(bench, path, sales, visit):
     busy, began = procs.busy_s(), time.monotonic()
-    with running(_server(path, sales), bench, ready_timeout_s=READY_TIMEOUT_S) as server:
-        ready_s = server.ready_s
+    entry = keyed_server(f"sqlite:{path}", sales)
+    with running(entry, bench, ready_timeout_s=READY_TIMEOUT_S) as one:
+        ready_s = one.ready_s
         busy, wall = procs.busy_s() - busy, time.monotonic() - began
-        processes = _processes(server)
-        _check(server, sales, visit)
+        processes = _processes(one)
+        _check(one, sales, visit)
     cpu_s = sum(found["cpu_s"] for found in processes.values())
     return {
         "ready_s": ready_s,
@@ -139,7 +142,7 @@ def run(bench):
     results = {}
     with scratch_directory(bench) as scratch:
         path = pathlib.Path(scratch).resolve() / "ledger.db"
-        _fill(bench, path, bench.sales)
+        fill(bench, path, bench.sales)
         for visit, name in enumerate(("read from the disk", "still in the kernel's memory")):
             if visit == 0:
                 disk.forget_cached(path)

@@ -1,5 +1,5 @@
 """What a request costs: CPU time and instructions of all the server's processes, with the rate and
-the p99 latency of a closed loop of 64 connections beside it.
+the latencies of a closed loop of 64 connections and the memory beside it.
 
 The figure is CPU time per request: it does not depend on how fast the load generator is.  Requests
 per second are those of this pair of cores, and the server is not always the slower side of it."""
@@ -47,8 +47,9 @@ def series(rounds, row_name, key):
 def _print_rows(rows, rounds, instructions):
     lines = []
     for row in rows:
-        cpu, rps, p99 = (
-            figures.summary(series(rounds, row.name, key)) for key in ("cpu_us", "rps", "p99_us")
+        cpu, rps, p99, p999, pss = (
+            figures.summary(series(rounds, row.name, key))
+            for key in ("cpu_us", "rps", "p99_us", "p999_us", "pss_kib")
         )
         lines.append(
             [
@@ -59,6 +60,8 @@ def _print_rows(rows, rounds, instructions):
                 f"{instructions[row.name]:.0f}" if row.name in instructions else "—",
                 f"{rps['median']:.0f}",
                 f"{p99['median'] / 1000:.2f}",
+                f"{p999['median'] / 1000:.2f}",
+                f"{pss['median'] / 1024:.1f}",
                 f"{max(series(rounds, row.name, 'server_busy')):.0%}",
                 rounds[row.name][0]["answer_bytes"],
                 f"{max(series(rounds, row.name, 'foreign_cpus')):.2f}",
@@ -66,7 +69,7 @@ def _print_rows(rows, rounds, instructions):
         )
     report.table(
         ["row", "CPU µs/req", "min…max", "spread", "instr/req", "req/s"]
-        + ["p99 ms", "server busy", "answer B", "foreign CPUs"],
+        + ["p99 ms", "p99.9 ms", "PSS MiB", "server busy", "answer B", "foreign CPUs"],
         lines,
     )
 

@@ -5,8 +5,6 @@ cannot: clients that dribble, that go away in the middle, that open and close.""
 
 import collections
 import contextlib
-import os
-import pathlib
 import socket
 import statistics
 import struct
@@ -20,13 +18,23 @@ from .procs import BenchError
 from .report import say
 from .targets import AVAILABLE, ON_DISK, PURCHASE, running, ticketd
 
-MIXED = pathlib.Path(__file__).with_name("wrk_mixed.lua")
 MIXED_CONNECTIONS = 32
 SLOW_CLIENTS = 4
 SAMPLE_S = 5
 SETTLING = 0.2  # the first part of the run is warm-up: buffers and pools find their size
 FLAT_KIB = 64
 FLAT_SHARE = 0.01
+# What a public server meets, in a fixed rotation.
+MIXED = (
+    AVAILABLE,
+    PURCHASE,
+    AVAILABLE,
+    Request("POST", PURCHASE.path, '{"qty":2}'),
+    Request("GET", "/health"),
+    Request("POST", PURCHASE.path, '{"qty":'),
+    Request("GET", "/no/such/path"),
+    Request("POST", PURCHASE.path, '{"qty":0}'),
+)
 TOO_LONG = Request("POST", PURCHASE.path, '{"qty":1' + " " * 70_000 + "}")
 
 
@@ -108,18 +116,6 @@ class Clients:
                 if self.over.is_set():
                     return
         self._note("dribble")
-
-
-def _wrk_command(port, seconds):
-    return [
-        "wrk",
-        "-t1",
-        f"-c{MIXED_CONNECTIONS}",
-        f"-d{seconds}s",
-        "-s",
-        os.path.relpath(MIXED),
-        f"http://127.0.0.1:{port}",
-    ]
 
 
 def _sample(pids):
@@ -221,7 +217,7 @@ def run(bench):
         f"{SLOW_CLIENTS} slow clients, one that abandons, one that opens and closes."
     )
     with running(entry, bench) as server, tempfile.NamedTemporaryFile("w+") as said:
-        command = _wrk_command(server.port, seconds)
+        command = load.wrk_command(server.port, MIXED, seconds, MIXED_CONNECTIONS)
         with procs.Started([command], cpus={bench.load_cpu}, output=said) as mixed:
             with Clients(server.port) as clients:
                 pids, samples = _watch(server, mixed, seconds)

@@ -5,6 +5,7 @@ entry in ROWS for each request that it is asked."""
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import tempfile
 import time
@@ -56,7 +57,8 @@ class Server:
     # {scratch} in a value is the directory of its own.
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     ready_path: str = AVAILABLE.path
-    # Which core(s): "server" shares one with all its processes, "any" is left to the scheduler.
+    # Which core(s): "server" shares one with all its processes, "any" is left to the scheduler,
+    # "others" has all but the load's, and is "any" where that would be one.
     pinning: str = "server"
     # What they read, written into place.scratch before they start: {name: text}.
     files: Callable[[Place], dict[str, str]] = lambda _place: {}
@@ -68,6 +70,13 @@ class Server:
             if procs.program(path) is None:
                 return path
         return None
+
+    def cpus(self, bench):
+        """The cores that it is pinned to, or None; the load is pinned only if the server is."""
+        if self.pinning == "server":
+            return {bench.server_cpu}
+        others = os.sched_getaffinity(0) - {bench.load_cpu}
+        return others if self.pinning == "others" and len(others) > 1 else None
 
     def settings(self, scratch):
         """The environment of a server that runs in that directory."""
@@ -227,7 +236,6 @@ def running(server, bench, wrapper=(), ready_timeout_s=READY_TIMEOUT_S):
     missing = server.missing(bench.build)
     if missing:
         raise BenchError(f"{server.name}: {missing} is missing")
-    cpus = {bench.server_cpu} if server.pinning == "server" else None
     with (
         scratch_directory(bench) as scratch,
         contextlib.ExitStack() as stack,
@@ -236,7 +244,7 @@ def running(server, bench, wrapper=(), ready_timeout_s=READY_TIMEOUT_S):
         place.write(server.files(place))
         log = stack.enter_context(open(place.scratch / OUTPUT, "w+", encoding="utf-8"))
         commands = [[*wrapper, *command] for command in server.commands(place)]
-        started = procs.Started(commands, server.settings(scratch), cpus, log)
+        started = procs.Started(commands, server.settings(scratch), server.cpus(bench), log)
         began = time.monotonic()
         try:
             with started:
@@ -258,7 +266,8 @@ def _described_place(bench):
 def describe(server, bench):
     """The command lines as a reader would type them, ports left open."""
     settings = [f"{name}={value}" for name, value in server.settings("$SCRATCH").items()]
-    pin = ["taskset", "-c", str(bench.server_cpu)] if server.pinning == "server" else []
+    cpus = server.cpus(bench)
+    pin = ["taskset", "-c", ",".join(str(cpu) for cpu in sorted(cpus))] if cpus else []
     prefix = (["env", *settings] if settings else []) + pin
     return [" ".join([*prefix, *command]) for command in server.commands(_described_place(bench))]
 
@@ -271,10 +280,12 @@ def describe_files(server, bench):
     ]
 
 
-def sample_answer(port, request):
-    """One answer to look at before the load begins: a refusal measured is no measurement."""
+def sample_answer(port, request, sold_out=False):
+    """One answer to look at before the load begins: a refusal measured is no measurement, unless
+    `sold_out` says that refusals are what is to be measured."""
     with Connection(port) as connection:
         answer = connection.exchange(request)
-    if answer.status != 200 or b'"success":false' in answer.body.replace(b" ", b""):
+    refused = b'"success":false' in answer.body.replace(b" ", b"")
+    if answer.status != 200 or refused != sold_out:
         raise BenchError(f"{request.method} {request.path}: {answer.status} {answer.body[:200]!r}")
     return answer

@@ -1,13 +1,13 @@
 """The same sale done by others, each in turn in one run: what ticketd costs next to what people
 would otherwise put there.
 
-A peer answers the same requests with the same body; where it keeps no orders, or nothing at all
-over a restart, that is in its favour.  Each is tuned as its own documentation advises (the files of this
-folder say how), has one core, as ticketd has, and is left out where it is not installed."""
+A peer answers the same requests with the same fields and members, and as many bytes; where it keeps
+no orders, or nothing at all over a restart, that is in its favour.  Each is tuned as its own
+documentation advises (the files of this folder say how), has one core, as ticketd has, and is left
+out where it is not installed."""
 
 import contextlib
 import functools
-import json
 
 from .. import disk, figures, load, postgres, report, requests, visit
 from ..procs import BenchError
@@ -25,7 +25,7 @@ from ..targets import (
     sample_answer,
     scratch_directory,
 )
-from . import servers
+from . import answers, servers
 
 # As many as PostgreSQL advises to let through a pool: twice the cores, and some for the disk.  With
 # 64 that all wait for one row, a sale costs it four times as much.
@@ -41,16 +41,19 @@ IN_MEMORY_ROW = "ticketd, purchase, memory:"
 DURABLE_ROW = "ticketd, purchase, durable"
 AVAILABLE_ROW = "ticketd, available"
 NGINX_ROW = "nginx + Lua shared dictionary, purchase"
+NGINX_AVAILABLE_ROW = "nginx + Lua shared dictionary, available"
 FASTAPI_ROW = "FastAPI + uvicorn, purchase"
 POOLS_ROW = "ticketd, two pools, durable"
 PROXY_ROW = "nginx in front of nginx + Lua"
 
 # In this order within each round, so that the two sides of a ratio run near each other.
 ROWS = [
+    Row("bare epoll loop, GET", "epoll", AVAILABLE),
     Row("libh2o, GET", "h2o", AVAILABLE),
     Row(AVAILABLE_ROW, "ticketd", AVAILABLE),
-    Row("nginx + Lua shared dictionary, available", "nginx-lua", AVAILABLE),
+    Row(NGINX_AVAILABLE_ROW, "nginx-lua", AVAILABLE),
     Row("FastAPI + uvicorn, available", "fastapi", AVAILABLE),
+    Row("bare epoll loop, POST", "epoll", PURCHASE),
     Row("libh2o, POST", "h2o", PURCHASE),
     Row(IN_MEMORY_ROW, "ticketd", PURCHASE),
     Row(NGINX_ROW, "nginx-lua", PURCHASE),
@@ -72,31 +75,55 @@ RATIOS = [
     Ratio(POOLS_ROW, DURABLE_ROW, 1.5),
     Ratio(POOLS_ROW, PROXY_ROW, 0.5),
     Ratio(AVAILABLE_ROW, "libh2o, GET", 1.12),
+    # What the kernel alone takes, to the others: how near to it a goal is.
+    *(
+        Ratio(name, "bare epoll loop, POST")
+        for name in ("libh2o, POST", IN_MEMORY_ROW, DURABLE_ROW, NGINX_ROW)
+    ),
+    *(
+        Ratio(name, "bare epoll loop, GET")
+        for name in ("libh2o, GET", AVAILABLE_ROW, NGINX_AVAILABLE_ROW)
+    ),
+    Ratio("bare epoll loop, POST", NGINX_ROW),
+    Ratio("libh2o, POST", NGINX_ROW),
 ]
-EXPECTED = {PURCHASE: servers.SOLD, AVAILABLE: '{"qty":2000000000}'}
 
 
-def differs(body, expected):
-    """How an answer is not what ticketd's is: other members, another length; None when it is."""
-    try:
-        ours, theirs = json.loads(expected), json.loads(body)
-    except ValueError:
-        return "no JSON"
-    if list(theirs) != list(ours):
-        return f"members {', '.join(theirs)}"
-    if len(body) != len(expected):
-        return f"{len(body)} bytes instead of {len(expected)}"
-    return None
-
-
-def _check_answers(rows, bench):
-    """Everybody's answer has the same members and length, but for the floor's: it has no order."""
-    for key in dict.fromkeys(row.server for row in rows if row.server != "h2o"):
-        with running(ALL_SERVERS[key], bench) as server:
+def _answers(rows, bench):
+    """{(server's name, request): its first answer}, each server started once."""
+    found = {}
+    for key in dict.fromkeys(row.server for row in rows):
+        server = ALL_SERVERS[key]
+        with running(server, bench) as one:
             for request in dict.fromkeys(row.request for row in rows if row.server == key):
-                answer = sample_answer(server.port, request)
-                if fault := differs(answer.body.decode(), EXPECTED[request]):
-                    raise BenchError(f"{ALL_SERVERS[key].name}, {request.path}: {fault}")
+                found[server.name, request] = sample_answer(one.port, request)
+    return found
+
+
+def check_answers(found):
+    """Holds everybody to what ticketd answers to the same request, and says what they answered."""
+    for (name, request), answer in found.items():
+        if fault := answers.differs(answer, found[ALL_SERVERS["ticketd"].name, request]):
+            raise BenchError(f"{name}, {request.path}: {fault}")
+    free = "; ".join(f"{field} ({why})" for field, why in answers.FREE.items())
+    say(
+        "Answers, each held to ticketd's: the same fields at the head but for "
+        f"{free}, the same members, and without the free fields at most {answers.BYTES_APART} "
+        "bytes more or less."
+    )
+    say()
+    report.table(
+        ["answer", "fields", "bytes", "without the free"],
+        [
+            [
+                f"{name}, {request.path}",
+                len(answers.fields(answer)),
+                len(answer.head) + len(answer.body),
+                answers.comparable_bytes(answer),
+            ]
+            for (name, request), answer in found.items()
+        ],
+    )
 
 
 def _databases(stack, bench, left_out):
@@ -137,9 +164,9 @@ def times_ours(rounds, name):
 def _print_rows(rounds):
     lines = []
     for name, visits in rounds.items():
-        cpu, rps, p50, p99, pss = (
+        cpu, rps, p50, p99, p999, pss = (
             figures.summary(requests.series(rounds, name, key))
-            for key in ("cpu_us", "rps", "p50_us", "p99_us", "pss_kib")
+            for key in ("cpu_us", "rps", "p50_us", "p99_us", "p999_us", "pss_kib")
         )
         lines.append(
             [
@@ -150,6 +177,7 @@ def _print_rows(rounds):
                 f"{rps['median']:.0f}",
                 f"{p50['median'] / 1000:.2f}",
                 f"{p99['median'] / 1000:.2f}",
+                f"{p999['median'] / 1000:.2f}",
                 f"{pss['median'] / 1024:.1f}",
                 f"{max(found['server_busy'] for found in visits):.0%}",
                 visits[0].get("answer_bytes", "—"),
@@ -158,7 +186,7 @@ def _print_rows(rounds):
         )
     report.table(
         ["row", "CPU µs/req", "min…max", "× memory:", "× durable", "req/s", "p50 ms", "p99 ms"]
-        + ["PSS MiB", "server busy", "answer B", "foreign CPUs"],
+        + ["p99.9 ms", "PSS MiB", "server busy", "answer B", "foreign CPUs"],
         lines,
     )
 
@@ -196,7 +224,7 @@ def run(bench):
         if left_out:
             say(f"What is left out can be had by {HINT}.")
         _announce(rows, bench, kind)
-        _check_answers(rows, bench)
+        check_answers(_answers(rows, bench))
         rounds = {name: [] for name in contenders}
         for number in range(bench.rounds):
             for name, measure in contenders.items():

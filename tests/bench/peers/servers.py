@@ -15,6 +15,14 @@ PROGRAMS = "build-tools/peers"
 NGINX = f"{PROGRAMS}/usr/sbin/nginx"
 REDIS = f"{PROGRAMS}/usr/bin/redis-server"
 UVICORN = "build-tools/peers-venv/bin/uvicorn"
+# What ticketd's answers carry and is always the same: uvicorn adds it most cheaply, and FastAPI's
+# own CORSMiddleware nothing to a request that names no origin, as wrk's.
+HEAD = (
+    "Connection:keep-alive",
+    "Access-Control-Allow-Origin:*",
+    "Access-Control-Expose-Headers:X-Request-ID, Retry-After, Idempotent-Replayed, "
+    "Idempotency-Key, ETag",
+)
 # As long as ticketd's.
 SOLD = (
     '{"success":true,"remaining":1999999998,"message":"Purchase successful!",'
@@ -32,14 +40,14 @@ def fill(file, /, **values):
     """The text of a file of this folder without its comments, and with what it leaves open."""
     lines = (HERE / file).read_text(encoding="utf-8").splitlines()
     text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
-    known = {"here": FOLDER, "programs": PROGRAMS, "multiarch": _multiarch(), "stock": STOCK}
+    known = {"here": FOLDER, "programs": PROGRAMS, "multiarch": _multiarch()}
     return re.sub(r"@(\w+)@", lambda found: str({**known, **values}[found[1]]), text)
 
 
 # ---- nginx ---------------------------------------------------------------------------------------
 
 
-def nginx_file(place, name, kind, port="public", lua=False):
+def nginx_file(place, name, kind, port="public", lua=False, stock=STOCK):
     """{file: text} of one nginx; `kind` is the folder that says what it serves."""
     http = fill(
         f"{kind}/http.conf",
@@ -47,6 +55,8 @@ def nginx_file(place, name, kind, port="public", lua=False):
         backend_port=place.port("backend"),
         scratch=place.scratch,
         sold=SOLD,
+        head=fill("nginx/head.conf"),
+        stock=stock,
     )
     text = fill(
         "nginx/nginx.conf",
@@ -63,7 +73,7 @@ def nginx_command(place, name):
     return [NGINX, "-p", "./", "-e", "stderr", "-c", f"{place.scratch}/{name}.conf"]
 
 
-def nginx(name, kind, lua=False):
+def nginx(name, kind, lua=False, stock=STOCK):
     """nginx alone."""
     return Server(
         name=name,
@@ -72,7 +82,7 @@ def nginx(name, kind, lua=False):
         # OpenResty's LuaJIT, without which resty.core does half of what it can.
         environment={"LD_LIBRARY_PATH": f"{PROGRAMS}/usr/lib/{_multiarch()}"} if lua else {},
         ready_path=AVAILABLE.path if lua else READY.path,
-        files=lambda place: nginx_file(place, "nginx", kind, lua=lua),
+        files=lambda place: nginx_file(place, "nginx", kind, lua=lua, stock=stock),
     )
 
 
@@ -118,29 +128,32 @@ def nginx_redis(durable):
 # ---- FastAPI -------------------------------------------------------------------------------------
 
 
-def _uvicorn(app, port):
+def _uvicorn(app, port, public=True):
+    """`public`: its answers carry what ticketd's do; behind a service nobody reads that."""
     return [
         *(UVICORN, "--app-dir", f"{FOLDER}/fastapi", app),
         *("--host", "127.0.0.1", "--port", str(port)),
         *("--loop", "uvloop", "--http", "httptools"),
+        *("--no-server-header", "--no-proxy-headers"),
+        *(word for field in HEAD for word in ("--header", field) if public),
         *("--no-access-log", "--log-level", "warning", "--timeout-keep-alive", "75"),
     ]
 
 
 FASTAPI = Server(
     name="FastAPI + uvicorn",
-    commands=lambda place: [_uvicorn("monolith:app", place.port())],
+    commands=lambda place: [_uvicorn("monolith:public", place.port())],
     needs=(UVICORN,),
     environment={"INITIAL_STOCK": str(STOCK)},
 )
 FASTAPI_CHAIN = Server(
     name="FastAPI + httpx in front of FastAPI",
     commands=lambda place: [
-        _uvicorn("monolith:app", place.port("vacancy")),
+        _uvicorn("monolith:app", place.port("vacancy"), public=False),
         [
             "env",
             f"VACANCY_URL=http://127.0.0.1:{place.port('vacancy')}",
-            *_uvicorn("ticket:app", place.port()),
+            *_uvicorn("ticket:public", place.port()),
         ],
     ],
     needs=(UVICORN,),
@@ -148,8 +161,9 @@ FASTAPI_CHAIN = Server(
     ready_path=READY.path,
 )
 
+NGINX_LUA = nginx("nginx + Lua shared dictionary", "nginx-lua", lua=True)
 SERVERS = {
-    "nginx-lua": nginx("nginx + Lua shared dictionary", "nginx-lua", lua=True),
+    "nginx-lua": NGINX_LUA,
     "nginx-redis": nginx_redis(durable=False),
     "nginx-redis-durable": nginx_redis(durable=True),
     "nginx-proxy": nginx_chain("nginx in front of nginx + Lua", "nginx-lua", lua=True),

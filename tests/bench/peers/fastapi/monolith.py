@@ -2,16 +2,17 @@
 
 import os
 
-from contract import Available, Outcome, Stock, Wanted
-from fastapi import FastAPI
+from contract import Available, Outcome, RequestId, Stock, Wanted
+from fastapi import FastAPI, Response
 
 app = FastAPI(openapi_url=None)
+public = RequestId(app)
 stock = Stock(int(os.environ["INITIAL_STOCK"]))
 
 
 @app.get("/api/v1/available")
-async def available() -> Available:
-    return Available(qty=stock.left)
+async def available(response: Response) -> Available:
+    return stock.available(response)
 
 
 @app.post("/api/v1/purchase")

@@ -6,7 +6,7 @@ import os
 from contextlib import asynccontextmanager
 
 import httpx
-from contract import Available, Outcome, Wanted
+from contract import Available, Outcome, RequestId, Wanted
 from fastapi import FastAPI
 
 LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=20)
@@ -21,6 +21,7 @@ async def lifespan(_app):
 
 
 app = FastAPI(openapi_url=None, lifespan=lifespan)
+public = RequestId(app)
 
 
 @app.get("/ready")
