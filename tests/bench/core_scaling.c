@@ -194,9 +194,9 @@ static void keep(char **arguments)
     print_sold(&stage, &sold);
     printf(" kept=%" PRIu64 " entries=%" PRIu64 " batches=%" PRIu64 " syncs=%" PRIu64
            " keeper_cpu_ns=%" PRIu64 " keeper_wall_ns=%" PRIu64 " written=%" PRIu64
-           " written_disk=%" PRIu64 "\n",
+           " written_disk=%" PRIu64 " syncs_all=%" PRIu64 "\n",
            stage_keeper_entries(&keeper), work->entries, work->batches, work->syncs, work->cpu_ns,
-           work->wall_ns, work->written, work->written_disk);
+           work->wall_ns, work->written, work->written_disk, stage.shared->syncs);
 }
 
 /* A seller and a drain in this very process. */

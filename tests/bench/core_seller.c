@@ -174,6 +174,8 @@ int seller_run(struct stage *stage, void *context)
     enum stage_phase phase;
 
     seller_init(&seller, stage, context);
+    (void)turn(&seller);
+    stage_is_ready(stage);
     while ((phase = stage_phase(stage)) < STAGE_OVER && !seller.tally->wrong) {
         bool sold, told;
         stage_tally_follow(seller.tally, phase);

@@ -150,6 +150,8 @@ void stage_measure(struct stage *stage, uint32_t warmup_ms, uint32_t counted_ms,
                    void (*on_edge)(void *context, bool begins), void *context)
 {
     (void)alarm((warmup_ms + counted_ms) / MS_PER_S + GRACE_S); /* no handler: it ends all */
+    while (atomic_load_explicit(&stage->shared->ready, memory_order_relaxed) < stage->sellers)
+        stage_pause_ns(NS_PER_MS);
     stage_pause_ns(warmup_ms * NS_PER_MS);
     if (on_edge != NULL)
         on_edge(context, true);

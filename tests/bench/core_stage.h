@@ -47,6 +47,7 @@ struct stage_tally {
 
 struct stage_shared {
     alignas(SEGMENT_CACHE_LINE) _Atomic uint32_t phase; /* enum stage_phase; the master's */
+    _Atomic uint32_t ready;                             /* sellers that have sold something */
     alignas(SEGMENT_CACHE_LINE) _Atomic uint64_t syncs; /* of files, by whoever writes a ledger */
     struct stage_tally sellers[STAGE_SELLERS_MAX];
     struct stage_tally drain;
@@ -76,8 +77,8 @@ pid_t stage_start(struct stage *stage, uint32_t cpu, int (*run)(struct stage *st
 /* Waits for its end, which must be with status 0. */
 void stage_expect_end(pid_t child);
 
-/* Warms up, counts, and tells the sellers to end; `on_edge` is called when counting begins and when
- * it ends (NULL: nobody is). */
+/* Waits until each seller has begun, warms up, counts, and tells the sellers to end; `on_edge` is
+ * called when counting begins and when it ends (NULL: nobody is). */
 void stage_measure(struct stage *stage, uint32_t warmup_ms, uint32_t counted_ms,
                    void (*on_edge)(void *context, bool begins), void *context);
 void stage_set_phase(struct stage *stage, enum stage_phase phase);
@@ -88,6 +89,12 @@ static inline enum stage_phase stage_phase(const struct stage *stage)
 {
     /* acquire: nothing hangs on it but order in this process's own clock readings */
     return (enum stage_phase)atomic_load_explicit(&stage->shared->phase, memory_order_acquire);
+}
+
+/* A seller has begun. */
+static inline void stage_is_ready(struct stage *stage)
+{
+    atomic_fetch_add_explicit(&stage->shared->ready, 1, memory_order_relaxed);
 }
 
 /* To be called often, with the phase as it is: begins and ends the counting. */
