@@ -30,8 +30,8 @@
 #define RING_SLOTS 262144U
 /* What the setting JOURNAL_SLOTS is unless somebody sets it. */
 #define KEEPER_RING_SLOTS 16384
-/* Beyond the default of IDEMPOTENCY_KEYS_MAX: a run of some seconds must not fill the index. */
-#define KEYS_MAX  40000000
+/* As many as there can be with as many buckets as the default of IDEMPOTENCY_KEYS_MAX has. */
+#define KEYS_MAX  16700000
 #define LAP_SALES 8192
 #define LAPS_MAX  1000000
 #define FILL_MAX  (RING_SLOTS - STOCK_RING_RESERVE)

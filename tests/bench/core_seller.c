@@ -1,6 +1,5 @@
 #include "core_seller.h"
 
-#include <err.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,8 +85,7 @@ uint32_t seller_sell(struct seller *seller, uint32_t most)
         if (seller->options.keyed) {
             sale.key = key_of(seller);
             if (keys_are_full(stock, &sale.key)) {
-                warnx("the key index is full: measure for fewer seconds");
-                seller->tally->wrong = true;
+                atomic_store_explicit(&seller->stage->shared->full, 1, memory_order_relaxed);
                 break;
             }
         }

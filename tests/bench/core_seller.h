@@ -28,8 +28,8 @@ struct seller {
 
 void seller_init(struct seller *seller, struct stage *stage, const struct seller_options *options);
 
-/* Sells at most so many tickets, one each; how many: fewer when the journal is full or the seller
- * may park no more. */
+/* Sells at most so many tickets, one each; how many: fewer when the journal is full, the seller
+ * may park no more, or there may be no more keys, which it tells by `full`. */
 uint32_t seller_sell(struct seller *seller, uint32_t most);
 
 /* For stage_start: sells until STAGE_OVER.  `context` is its struct seller_options. */

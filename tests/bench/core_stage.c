@@ -149,6 +149,8 @@ void stage_pause_ns(long ns)
 void stage_measure(struct stage *stage, uint32_t warmup_ms, uint32_t counted_ms,
                    void (*on_edge)(void *context, bool begins), void *context)
 {
+    uint64_t end_ns;
+
     (void)alarm((warmup_ms + counted_ms) / MS_PER_S + GRACE_S); /* no handler: it ends all */
     while (atomic_load_explicit(&stage->shared->ready, memory_order_relaxed) < stage->sellers)
         stage_pause_ns(NS_PER_MS);
@@ -156,7 +158,10 @@ void stage_measure(struct stage *stage, uint32_t warmup_ms, uint32_t counted_ms,
     if (on_edge != NULL)
         on_edge(context, true);
     stage_set_phase(stage, STAGE_COUNT);
-    stage_pause_ns(counted_ms * NS_PER_MS);
+    end_ns = clock_monotonic_ns() + counted_ms * (uint64_t)NS_PER_MS;
+    while (clock_monotonic_ns() < end_ns &&
+           atomic_load_explicit(&stage->shared->full, memory_order_relaxed) == 0)
+        stage_pause_ns(NS_PER_MS);
     stage_set_phase(stage, STAGE_OVER);
     if (on_edge != NULL)
         on_edge(context, false);

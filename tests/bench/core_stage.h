@@ -48,6 +48,7 @@ struct stage_tally {
 struct stage_shared {
     alignas(SEGMENT_CACHE_LINE) _Atomic uint32_t phase; /* enum stage_phase; the master's */
     _Atomic uint32_t ready;                             /* sellers that have sold something */
+    _Atomic uint32_t full; /* a seller can have no more keys: what is counted ends early */
     alignas(SEGMENT_CACHE_LINE) _Atomic uint64_t syncs; /* of files, by whoever writes a ledger */
     struct stage_tally sellers[STAGE_SELLERS_MAX];
     struct stage_tally drain;
@@ -77,8 +78,9 @@ pid_t stage_start(struct stage *stage, uint32_t cpu, int (*run)(struct stage *st
 /* Waits for its end, which must be with status 0. */
 void stage_expect_end(pid_t child);
 
-/* Waits until each seller has begun, warms up, counts, and tells the sellers to end; `on_edge` is
- * called when counting begins and when it ends (NULL: nobody is). */
+/* Waits until each seller has begun, warms up, counts (less long when there is no more to sell),
+ * and tells the sellers to end; `on_edge` is called when counting begins and when it ends (NULL:
+ * nobody is). */
 void stage_measure(struct stage *stage, uint32_t warmup_ms, uint32_t counted_ms,
                    void (*on_edge)(void *context, bool begins), void *context);
 void stage_set_phase(struct stage *stage, enum stage_phase phase);
