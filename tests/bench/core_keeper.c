@@ -1,10 +1,10 @@
 #include "core_keeper.h"
 
 #include <err.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -84,7 +84,7 @@ void stage_keeper_start(struct stage_keeper *keeper, uint32_t cpu)
     }
 }
 
-/* Of another process; 0 where the kernel does not tell. */
+/* CPU time of another process; 0 where the kernel does not tell. */
 static uint64_t cpu_of(pid_t pid)
 {
     struct timespec used = {0};
@@ -95,7 +95,16 @@ static uint64_t cpu_of(pid_t pid)
     return (uint64_t)used.tv_sec * NS_PER_S + (uint64_t)used.tv_nsec;
 }
 
-/* Likewise. */
+/* The number after the name that a line of /proc begins with; another line's leaves *ret_value. */
+static void read_field(const char *line, const char *name, uint64_t *ret_value)
+{
+    size_t len = strlen(name);
+
+    if (strncmp(line, name, len) == 0)
+        *ret_value = strtoull(line + len, NULL, 10);
+}
+
+/* What it wrote; 0 likewise. */
 static void read_io(pid_t pid, struct keeper_work *work)
 {
     char line[128];
@@ -104,8 +113,8 @@ static void read_io(pid_t pid, struct keeper_work *work)
     (void)snprintf(line, sizeof(line), "/proc/%d/io", pid);
     io = fopen(line, "re");
     while (io != NULL && fgets(line, sizeof(line), io) != NULL) {
-        (void)sscanf(line, "wchar: %" SCNu64, &work->written);
-        (void)sscanf(line, "write_bytes: %" SCNu64, &work->written_disk);
+        read_field(line, "wchar:", &work->written);
+        read_field(line, "write_bytes:", &work->written_disk);
     }
     if (io != NULL)
         (void)fclose(io);

@@ -27,8 +27,9 @@ struct stage_keeper {
 void stage_keeper_open(struct stage_keeper *keeper, struct stage *stage, const char *url);
 /* Starts it on that CPU and waits until it takes sales. */
 void stage_keeper_start(struct stage_keeper *keeper, uint32_t cpu);
-/* For stage_measure: leaves in `work` what the keeper does between the two edges. */
-void stage_keeper_on_edge(void *keeper, bool begins);
+/* For stage_measure, whose `context` is the struct stage_keeper: leaves in `work` what the keeper
+ * does between the two edges. */
+void stage_keeper_on_edge(void *context, bool begins);
 /* When all sellers have ended: tells it to end, and waits until all is in the ledger. */
 void stage_keeper_end(struct stage_keeper *keeper);
 

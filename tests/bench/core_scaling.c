@@ -125,7 +125,7 @@ static void run_sellers(struct stage *stage, enum way way, uint32_t warmup_ms, u
     static struct seller_options options[STAGE_SELLERS_MAX];
     /* on the last CPU, where sellers come last */
     pid_t drain = stage_start(stage, stage_cpu_count(stage) - 1, drain_run, NULL);
-    pid_t children[STAGE_SELLERS_MAX];
+    pid_t children[STAGE_SELLERS_MAX] = {0};
 
     for (uint32_t i = 0; i < stage->sellers; ++i) {
         options[i] =
