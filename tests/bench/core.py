@@ -316,7 +316,7 @@ def _announce(bench, kind, cpus):
         "The keeper is the real one, fed by one process on the other core that sells as fast as "
         "16,384 slots of the journal and as many parked sales let it; with a ledger on disk, or "
         "with keys, it waits for each sale's outcome as a worker does. No key comes twice; a "
-        "visit ends early at 16.7 million keys, which share as many buckets as the default's 10."
+        "visit ends early at 16.7 million keys, whose index has the default's count of buckets."
     )
     say(
         "CPU a sell is without what sellers do while they find the journal full. How often a swap "
