@@ -28,6 +28,7 @@ streams       what 5,000 event streams cost, and cost the buyers
 pages         what the dashboard costs a browser
 units         what a restart, a reload and an upgrade under systemd cost the clients
 memory        a worker's private memory, and what an idle connection costs
+core          sells, the journal and the keeper without HTTP, by number of processes
 soak          memory over minutes of mixed load
 fairness      how connections spread over four workers
 plots         which plots there are, and what they take out of the JSON

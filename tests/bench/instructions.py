@@ -15,6 +15,7 @@ from .targets import SERVERS, running
 # Instructions are the difference of two runs, which leaves start and end out.
 COUNTED_REQUESTS = (64 * 20, 64 * 120)
 PROFILED_READY_TIMEOUT_S = 60
+PROFILED_TIMEOUT_S = 120
 
 
 def perf_counts():
@@ -30,11 +31,9 @@ def perf_counts():
     return done.returncode == 0 and parse_perf(done.stderr) is not None
 
 
-def parse_perf(output):
+def parse_perf(output, event="instructions"):
     """The count in perf's -x, lines (one a kind of core), or None where it was not counted."""
-    counts = [
-        int(found[1]) for found in re.finditer(r"^(\d+),[^,]*,[^,]*instructions", output, re.M)
-    ]
+    counts = [int(found[1]) for found in re.finditer(rf"^(\d+),[^,]*,[^,]*{event}", output, re.M)]
     return sum(counts) if counts else None
 
 
@@ -63,19 +62,49 @@ def _instructions_by_perf(row, bench):
     return count / load.parse_result(said)["requests"]
 
 
-def _callgrind_total(row, bench, count):
-    """User instructions of all the server's processes, from start to end, for `count` requests."""
+def callgrind(folder):
+    """What goes in front of a command, so that callgrind leaves a file for each process there."""
+    return ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={folder}/%p"]
+
+
+def of_command(command, timeout_s=PROFILED_TIMEOUT_S):
+    """({"instructions": …, and with perf "cycles": …} of a program from start to end, how they were
+    counted)."""
     with tempfile.TemporaryDirectory(prefix="ticketd-bench-") as counted:
-        wrapper = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={counted}/%p"]
-        with running(SERVERS[row.server], bench, wrapper, PROFILED_READY_TIMEOUT_S) as server:
-            load.lockstep(server.port, row.request, count)
-        total = 0
-        for file in pathlib.Path(counted).iterdir():
-            found = re.search(r"^totals: (\d+)", file.read_text(errors="replace"), re.M)
-            total += int(found[1]) if found else 0
+        if perf_counts():
+            said = f"{counted}/perf"
+            perf = ["perf", "stat", "-x,", "-e", "instructions,cycles", "-o", said, "--"]
+            procs.run([*perf, *command], timeout_s)
+            output = pathlib.Path(said).read_text(encoding="utf-8")
+            counts = {name: parse_perf(output, name) for name in ("instructions", "cycles")}
+            return (
+                {name: count for name, count in counts.items() if count is not None},
+                "perf stat (user and kernel)",
+            )
+        if not shutil.which("valgrind"):
+            raise BenchError("neither perf with hardware counters nor valgrind is here")
+        procs.run([*callgrind(counted), *command], timeout_s)
+        return {"instructions": _read_totals(counted)}, "callgrind (user space only)"
+
+
+def _read_totals(folder):
+    """What callgrind counted of all processes whose files are in the folder."""
+    total = 0
+    for file in pathlib.Path(folder).iterdir():
+        found = re.search(r"^totals: (\d+)", file.read_text(errors="replace"), re.M)
+        total += int(found[1]) if found else 0
     if total == 0:
         raise BenchError("callgrind left no totals")
     return total
+
+
+def _callgrind_total(row, bench, count):
+    """User instructions of all the server's processes, from start to end, for `count` requests."""
+    with tempfile.TemporaryDirectory(prefix="ticketd-bench-") as counted:
+        wrapper = callgrind(counted)
+        with running(SERVERS[row.server], bench, wrapper, PROFILED_READY_TIMEOUT_S) as server:
+            load.lockstep(server.port, row.request, count)
+        return _read_totals(counted)
 
 
 def _instructions_by_callgrind(row, bench):
