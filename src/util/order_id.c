@@ -9,8 +9,6 @@
 
 #define LOW_BITS(value, count) ((value) & ((UINT64_C(1) << (count)) - 1))
 
-#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
 enum {
     VERSION = 8,
     VARIANT = 2,
@@ -42,13 +40,6 @@ void order_id_format(const struct order_id *id, char ret_text[ORDER_ID_LEN + 1])
     at[12] = '\0';
 }
 
-/* The groups of digits that dashes part; none lies across the middle of the 32 digits. */
-static const struct group {
-    uint8_t at;    /* in the text */
-    uint8_t digit; /* its first one's number */
-    uint8_t count;
-} groups[] = {{0, 0, 8}, {9, 8, 4}, {14, 12, 4}, {19, 16, 4}, {24, 20, 12}};
-
 /* One more than the digit's value; 0 of what is no digit. */
 static const uint8_t digit_of[256] = {
     ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
@@ -56,17 +47,18 @@ static const uint8_t digit_of[256] = {
     ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
 };
 
-/* False when one of a group's characters is no digit. */
-static bool take_group(const char *text, const struct group *group, uint64_t half[2])
+/* The digits are put behind those that *half has; false when one of them is none. */
+static inline bool take_digits(const char *digits, size_t count, uint64_t *half)
 {
-    uint64_t *into = &half[group->digit / APPEND_HEX_LEN];
+    uint64_t value = *half;
 
-    for (size_t i = 0; i < group->count; ++i) {
-        uint8_t digit = digit_of[(unsigned char)text[group->at + i]];
+    for (size_t i = 0; i < count; ++i) {
+        uint8_t digit = digit_of[(unsigned char)digits[i]];
         if (digit == 0)
             return false;
-        *into = *into << 4 | (uint64_t)(digit - 1);
+        value = value << 4 | (uint64_t)(digit - 1);
     }
+    *half = value;
     return true;
 }
 
@@ -74,12 +66,13 @@ int order_id_parse(const char *text, size_t len, struct order_id *ret_id)
 {
     uint64_t half[2] = {0};
 
-    if (len != ORDER_ID_LEN)
+    if (len != ORDER_ID_LEN || text[8] != '-' || text[13] != '-' || text[18] != '-' ||
+        text[23] != '-')
         return TICKETD_INVALID;
-    for (size_t group = 0; group < COUNT(groups); ++group)
-        if (!take_group(text, &groups[group], half) ||
-            (group > 0 && text[groups[group].at - 1] != '-'))
-            return TICKETD_INVALID;
+    if (!take_digits(text, 8, &half[0]) || !take_digits(text + 9, 4, &half[0]) ||
+        !take_digits(text + 14, 4, &half[0]) || !take_digits(text + 19, 4, &half[1]) ||
+        !take_digits(text + 24, 12, &half[1]))
+        return TICKETD_INVALID;
     if (LOW_BITS(half[0] >> 12, 4) != VERSION || half[1] >> 62 != VARIANT)
         return TICKETD_INVALID;
     *ret_id = (struct order_id){
