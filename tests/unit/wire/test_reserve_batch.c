@@ -518,6 +518,8 @@ static void test_scan(void **state)
     assert_true(scan_neighbours("{\"requests\":[{\"qty\":1}]}", scans) > 0);
 }
 
+#define ONE "{\"qty\":1}"
+
 /* What has another form is left to the reader of trees: more than asked for, none, escapes, numbers
  * and texts beyond their limits. */
 static void test_not_scanned(void **state)
@@ -534,8 +536,7 @@ static void test_not_scanned(void **state)
         "{\"requests\":[{\"qty\":1,\"traceparent\":\"1\"}]}",
         "{\"timeout_ms\":0,\"requests\":[{\"qty\":1}]}",
         "{\"timeout_ms\":3600001,\"requests\":[{\"qty\":1}]}",
-        "{\"requests\":[{\"qty\":1},{\"qty\":1},{\"qty\":1},{\"qty\":1},{\"qty\":1},"
-        "{\"qty\":1},{\"qty\":1},{\"qty\":1},{\"qty\":1}]}",
+        "{\"requests\":[" ONE "," ONE "," ONE "," ONE "," ONE "," ONE "," ONE "," ONE "," ONE "]}",
     };
     char text[KEY_TEXT_MAX + 64], key[KEY_TEXT_MAX + 2];
 
