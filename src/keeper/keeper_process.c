@@ -193,6 +193,10 @@ static int run(struct keeper_loop *loop)
         log_critical("cannot start: %s", error);
         return EXIT_FAILURE;
     }
+    /* Before it says that it runs: the master watches nobody who has never shown a beat, for to
+     * load a ledger takes as long as it takes, and one that hung between the two would stay for
+     * good. */
+    beat(loop);
     keeper_set_state(loop->stock, KEEPER_RUNNING);
     heritage_ring_master(heritage);
     result = serve(loop);

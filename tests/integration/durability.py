@@ -74,6 +74,39 @@ def paused(pid):
             os.kill(pid, signal.SIGCONT)
 
 
+@contextlib.contextmanager
+def paused_idle(pid):
+    """As paused, but only ever where it waits for work: a keeper that stands still in the middle of its
+    input and output is taken, rightly, for one that waits for a slow disk."""
+    def stop():
+        slept = _slept(pid)
+        if "poll" not in _waits_in(pid):
+            return False
+        os.kill(pid, signal.SIGSTOP)
+        eventually(lambda: _status(pid, "State").startswith("T"), "it is stopped")
+        # Had it begun anything since, it would have slept once more than for this stop.
+        if _slept(pid) == slept + 1:
+            return True
+        os.kill(pid, signal.SIGCONT)
+        return False
+
+    try:
+        eventually(stop, f"{pid} is stopped while it waits for work")
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def _status(pid, name):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(line.split(":", 1)[1].strip() for line in file if line.startswith(name + ":"))
+
+
+def _slept(pid):
+    return int(_status(pid, "voluntary_ctxt_switches"))
+
+
 def ready(server):
     """As the pool that owns the stock says, which asks nobody else."""
     with server.connect(AVAILABLE) as client:
@@ -194,8 +227,13 @@ def stuck(server, ledger, sell):
 
 def _waits_for_lock(pid):
     """An idle keeper sleeps in poll; only one that waits for SQLite's lock sleeps by the clock."""
+    return "nanosleep" in _waits_in(pid)
+
+
+def _waits_in(pid):
+    """The kernel's function that the process sleeps in."""
     with open(f"/proc/{pid}/wchan", encoding="ascii") as file:
-        return "nanosleep" in file.read()
+        return file.read()
 
 
 # ---------------------------------------------------------------- buyers

@@ -6,10 +6,11 @@ import signal
 
 import pytest
 
-from durability import (RESTOCK, SALE, VOID, Buyers, Ledger, buy, keeper, locked, order, paused, reader, ready,
-                        sigkill_tree, stuck)
+from durability import (RESTOCK, SALE, VOID, Buyers, Ledger, buy, keeper, locked, order, paused, paused_idle,
+                        reader, ready, sigkill_tree, stuck)
 from harness import (LONG, POOLS, PURCHASE, RESERVE, SELL_PATH, SLACK_S, SLOW, alive, assert_problem, eventually,
                      request_bytes, stays)
+from surroundings import preload
 
 STOCK = 100000
 SELL = request_bytes("POST", SELL_PATH, {"qty": 1})
@@ -188,12 +189,27 @@ def test_sale_timeout(start, quick_path):
 def test_hanging_keeper_is_replaced(start, ledger):
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, SALE_TIMEOUT=60)
     victim = keeper(server)
-    with server.connect(SELL_PATH) as client, paused(victim):
+    with server.connect(SELL_PATH) as client, paused_idle(victim):
         client.send(SELL)
         server.wait_log(rf"keeper \(pid {victim}\) hangs")
         assert client.answer().json()["success"] is True
     assert keeper(server) != victim
     eventually(lambda: ready(server) == 200, "ready again")
+    ledger.settled(1, STOCK)
+
+
+# So is one that hangs before its first turn, just after it has said that it runs.
+def test_keeper_hangs_at_once(start, ledger, tmp_path):
+    hang = tmp_path / "hang"
+    hang.touch()
+    server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, SALE_TIMEOUT=60,
+                   **preload(tmp_path, "start", TEST_BELL_HANGS=hang, TEST_START_ONLY="keeper"))
+    assert not hang.exists()
+    victim = keeper(server)
+    with server.connect(SELL_PATH) as client:
+        client.send(SELL)
+        server.wait_log(rf"keeper \(pid {victim}\) hangs")
+        assert client.answer().json()["success"] is True
     ledger.settled(1, STOCK)
 
 
