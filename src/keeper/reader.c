@@ -143,6 +143,7 @@ int reader_run(const struct heritage *heritage)
     keeper_link_begin_io(&reader.stock.segment->keeper.reader_io_since_ms, clock_monotonic_ms());
     result = heritage->ledger->open_reader(&reader.ledger, heritage->ledger_location,
                                            heritage->ledger_hold, error, sizeof(error));
+    beat(&reader); /* the master watches nobody who has never shown one */
     keeper_link_end_io(&reader.stock.segment->keeper.reader_io_since_ms);
     if (result != 0) {
         log_critical("cannot start: %s", error);
