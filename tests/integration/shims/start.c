@@ -3,7 +3,8 @@
  * which leads its session and asks too, is left alone; so is, with TEST_START_ONLY, every worker
  * whose title does not have that in it.
  *
- * Whoever finds the file TEST_BELL_HANGS after it has rung a bell takes it away, and hangs there. */
+ * Whoever finds the file TEST_BELL_HANGS after it has rung a bell takes it away, and hangs there.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
