@@ -204,7 +204,7 @@ def test_keeper_hangs_at_once(start, ledger, tmp_path):
     hang.touch()
     server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, SALE_TIMEOUT=60,
                    **preload(tmp_path, "start", TEST_BELL_HANGS=hang, TEST_START_ONLY="keeper"))
-    assert not hang.exists()
+    eventually(lambda: not hang.exists(), "it hangs")
     victim = keeper(server)
     with server.connect(SELL_PATH) as client:
         client.send(SELL)
