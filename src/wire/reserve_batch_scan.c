@@ -92,7 +92,7 @@ bool reserve_batch_scan(struct text body, struct reserve_batch_request *requests
             return false;
         ++count;
     } while (scan_pass(&scan, TEXT(",")));
-    if (!scan_pass(&scan, TEXT("]}")) || scan.at != scan.end)
+    if (!scan_pass(&scan, TEXT("]}")) || !scan_is_at_end(&scan))
         return false;
     *ret_count = count;
     *ret_timeout_ms = timeout_ms;

@@ -90,12 +90,9 @@ def paused_idle(pid):
         os.kill(pid, signal.SIGCONT)
         return False
 
-    try:
-        eventually(stop, f"{pid} is stopped while it waits for work")
+    eventually(stop, f"{pid} is stopped while it waits for work")
+    with paused(pid):
         yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
 
 
 def _status(pid, name):
