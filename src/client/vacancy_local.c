@@ -561,6 +561,9 @@ bool vacancy_local_deliver(struct vacancy_local *local)
     }
     if (keeper_link_wants_reader(local->options.stock, local->options.place))
         (void)eventfd_write(local->options.reader_bell, 1);
+    /* The keeper waits for what they ask next who were just answered. */
+    if (keeper_link_owes_bell(local->options.stock, local->options.place))
+        owe_bell(local);
     if (!TAILQ_EMPTY(&local->parked.indexed))
         any |= deliver_indexed(local);
     return any;

@@ -167,13 +167,14 @@ bool keeper_has_work(const struct keeper *keeper)
     return false;
 }
 
-/* Whether any event has a slot that is taken, stamped or not. */
-static bool has_taken_slots(const struct keeper *keeper)
+/* Slots that are taken, stamped or not, of all events. */
+static uint64_t taken_slots(const struct keeper *keeper)
 {
+    uint64_t count = 0;
+
     for (uint32_t i = 0; i < keeper->event_count; ++i)
-        if (journal_end(stock_of(keeper), i) != keeper->events[i].next)
-            return true;
-    return false;
+        count += journal_end(stock_of(keeper), i) - keeper->events[i].next;
+    return count;
 }
 
 static int collect(struct keeper *keeper, struct keeper_stall *ret_stall)
@@ -278,15 +279,28 @@ static void publish_event(struct keeper *keeper, uint32_t index)
     journal_publish(stock_of(keeper), index, event->next, event->available, event->capacity);
 }
 
+/* Whether to wait for what the clients that are answered now ask for next.  Where they are more
+ * than those who wait already, a batch of these alone would cost nearly what one of all costs, and
+ * leave the others for another one: two groups that take turns for ever, each with its own sync. */
+static bool expects_more(const struct keeper *keeper)
+{
+    uint64_t waiting = taken_slots(keeper);
+
+    return waiting > 0 && waiting < keeper->count;
+}
+
 static void wake(struct keeper *keeper)
 {
     const struct segment_header *segment = stock_of(keeper)->segment;
+    bool expected = expects_more(keeper);
 
     /* see keeper_link_wake_worker */
     atomic_thread_fence(memory_order_seq_cst);
     for (uint32_t place = STOCK_PLACE_OF(0); place < segment->place_count; ++place) {
         bool ring = keeper_link_wake_worker(stock_of(keeper), place, keeper->completed[place]);
         keeper->completed[place] = false;
+        if (ring && expected)
+            keeper_link_owe_bell(stock_of(keeper), place);
         if (ring && keeper->options.bells != NULL)
             (void)eventfd_write(keeper->options.bells[place - STOCK_PLACE_OF(0)], 1);
     }
@@ -418,7 +432,7 @@ int keeper_turn(struct keeper *keeper, struct keeper_stall *ret_stall)
         keeper->looks_for_restocks = true;
     gave = restock(keeper);
     gave |= give_back(keeper);
-    if (!gave && !has_taken_slots(keeper)) {
+    if (!gave && taken_slots(keeper) == 0) {
         (void)keys_forget(stock_of(keeper), (uint32_t)keeper->options.ttl_s, KEEPER_FORGET_MAX);
         return KEEPER_TURN_IDLE;
     }

@@ -56,6 +56,11 @@ void keeper_link_owe_bell(struct stock *stock, uint32_t place)
     atomic_store_explicit(&segment_place(stock, place)->owes_bell, 1, memory_order_relaxed);
 }
 
+bool keeper_link_owes_bell(const struct stock *stock, uint32_t place)
+{
+    return atomic_load_explicit(&segment_place(stock, place)->owes_bell, memory_order_relaxed) != 0;
+}
+
 bool keeper_link_wants_bell(struct stock *stock, uint32_t place)
 {
     /* Before the fence in keeper_link_wake: a keeper that still sees the promise after it has said
@@ -72,7 +77,7 @@ bool keeper_link_wants_another_bell(struct stock *stock)
 bool keeper_link_bell_is_owed(const struct stock *stock)
 {
     for (uint32_t i = STOCK_PLACE_OF(0); i < stock->segment->place_count; ++i)
-        if (atomic_load_explicit(&segment_place(stock, i)->owes_bell, memory_order_relaxed) != 0)
+        if (keeper_link_owes_bell(stock, i))
             return true;
     return false;
 }

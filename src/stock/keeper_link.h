@@ -78,8 +78,12 @@ bool keeper_stalled(const struct stock *stock, uint32_t *ret_event, uint32_t *re
 /* --- a worker --- */
 
 /* Before the first entry or restock of a turn of the worker's loop: the keeper, if it is awake,
- * waits for the end of the turn, so that all of the turn's entries go into one batch. */
+ * waits for the end of the turn, so that all of the turn's entries go into one batch.  Also for the
+ * keeper, before it rings a worker of whose turn it expects some. */
 void keeper_link_owe_bell(struct stock *stock, uint32_t place);
+
+/* Whether it is owed: promised by this worker, or expected by the keeper that has rung it. */
+bool keeper_link_owes_bell(const struct stock *stock, uint32_t place);
 
 /* After the last one: whether the keeper's bell must be rung. */
 bool keeper_link_wants_bell(struct stock *stock, uint32_t place);

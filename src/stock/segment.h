@@ -142,7 +142,8 @@ struct segment_place {
     /* The owner's, on every sale; read by a repair. */
     alignas(SEGMENT_CACHE_LINE) _Atomic uint64_t intent;
     _Atomic uint32_t intent_event;
-    /* The worker has stamped, or is about to, and will look whether the keeper must be rung. */
+    /* The worker has stamped, or is about to, and will look whether the keeper must be rung; or the
+     * keeper has rung it and expects that look of it. */
     _Atomic uint32_t owes_bell;
     /* The keeper's place only: what its swap is about to put in, for the repair. */
     uint32_t draft_kind;

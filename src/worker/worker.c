@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <bsd/unistd.h>
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -22,6 +23,9 @@
 /* How long before SHUTDOWN_TIMEOUT a worker gives up on what is still open: the master ends those
  * that are left at the time-out itself. */
 #define DRAIN_MARGIN_MS (2 * HTTP_SWEEP_MS)
+
+/* See keep_memory. */
+#define KEEP_BYTES (16 << 20)
 
 static_assert(WORKER_LISTENERS_MAX <= HTTP_LISTENERS_MAX, "the server has room for all of them");
 
@@ -248,6 +252,13 @@ static void turn(struct worker *worker)
     vacancy_local_awake(&worker->local);
 }
 
+/* Memory that requests under way take and give back at the rate of sales stays with the process, up
+ * to this: the C library would return and fetch it again, a page fault for each four kilobytes. */
+static void keep_memory(void)
+{
+    (void)mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
+}
+
 int worker_run(const struct heritage *heritage)
 {
     static struct worker worker; /* too large for a stack, one a process */
@@ -255,6 +266,7 @@ int worker_run(const struct heritage *heritage)
 
     if (!heritage_bind(heritage))
         return EXIT_FAILURE;
+    keep_memory();
     setproctitle("worker %u (%s)", heritage->index, role_name(heritage->role));
     log_set_role(role_worker(heritage->role), (int)heritage->index);
     log_adopt_stderr(); /* libh2o prints there */

@@ -938,6 +938,25 @@ static void test_order_deadline(void **state)
     expect_settled(CAPACITY);
 }
 
+/* A worker whose turn the keeper expects looks once more for sales after its deliveries, though
+ * they brought none, and rings before it sleeps; one of whom nothing is expected does neither. */
+static void test_expected_turn(void **state)
+{
+    (void)state;
+    keeper_link_sleep(&stock.segment->keeper.asleep);
+    (void)vacancy_local_deliver(&local);
+    assert_false(vacancy_local_gathers(&local));
+    assert_true(vacancy_local_sleep(&local));
+    assert_false(rung(keeper_bell));
+    keeper_link_owe_bell(&stock, STOCK_PLACE_OF(0));
+    (void)vacancy_local_deliver(&local);
+    assert_true(vacancy_local_gathers(&local));
+    assert_false(vacancy_local_gathers(&local));
+    assert_true(vacancy_local_sleep(&local));
+    assert_true(rung(keeper_bell));
+    assert_false(keeper_link_bell_is_owed(&stock));
+}
+
 /* Before it sleeps a worker rings the keeper once for what it has put in, if that one sleeps. */
 static void test_sleep_rings(void **state)
 {
@@ -1130,6 +1149,7 @@ int main(void)
         CASE(test_order),
         CASE(test_order_of_another_token),
         CASE(test_order_deadline),
+        CASE(test_expected_turn),
         CASE(test_sleep_rings),
         CASE(test_sleep_sees_what_came),
         CASE(test_outcome_meant_for_another),

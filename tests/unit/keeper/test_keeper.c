@@ -21,7 +21,10 @@ static uint32_t event, second;
 /* The store, and what a test makes of it: so many appends fail, or die after the transaction. */
 static struct ledger_ops wrapped;
 static unsigned append_fails, appends;
+static unsigned sold_meanwhile; /* so many are sold by OTHER while a batch is written */
 static bool append_dies;
+
+static void sell_meanwhile(void);
 
 static int wrapped_append(struct ledger *ledger, const struct ledger_entry *entries, size_t count)
 {
@@ -32,6 +35,7 @@ static int wrapped_append(struct ledger *ledger, const struct ledger_entry *entr
         --append_fails;
         return -EIO;
     }
+    sell_meanwhile();
     result = ledger_sqlite_ops.append(ledger, entries, count);
     return result == 0 && append_dies ? -EINTR : result;
 }
@@ -57,7 +61,7 @@ static int set_up(void **state)
         return -1;
     for (uint32_t place = 0; place < 3; ++place)
         place_give(&stock, place);
-    append_fails = appends = 0;
+    append_fails = appends = sold_meanwhile = 0;
     append_dies = false;
     wrapped = ledger_sqlite_ops;
     wrapped.append = wrapped_append;
@@ -104,6 +108,12 @@ static uint64_t sell_of(uint32_t of, uint32_t place, uint32_t quantity, uint8_t 
 static uint64_t sell(uint32_t quantity, uint8_t key)
 {
     return sell_of(event, WORKER, quantity, key);
+}
+
+static void sell_meanwhile(void)
+{
+    for (; sold_meanwhile > 0; --sold_meanwhile)
+        (void)sell_of(event, OTHER, 1, 0);
 }
 
 static int turn(void)
@@ -326,6 +336,47 @@ static void test_returns(void **state)
     expect_balance(event);
     assert_int_equal(stock_available(&stock, event), CAPACITY);
     assert_int_equal(journal_end(&stock, event), 5);
+}
+
+/* Writes a batch of `now` sales of a sleeping WORKER, while OTHER sells `meanwhile`: whether the
+ * keeper then expects WORKER's turn to bring more for the next batch. */
+static bool expects_more_after(unsigned now, unsigned meanwhile)
+{
+    struct segment_outcome outcomes[PARKED_MAX];
+    bool expects;
+
+    for (unsigned i = 0; i < now; ++i)
+        (void)sell(1, 0);
+    assert_true(keeper_link_worker_sleeps(&stock, WORKER, false));
+    sold_meanwhile = meanwhile;
+    assert_int_equal(turn(), KEEPER_TURN_DONE);
+    assert_int_equal(sold_meanwhile, 0);
+    expects = keeper_link_owes_bell(&stock, WORKER);
+    assert_false(keeper_link_owes_bell(&stock, OTHER));
+    (void)keeper_link_wants_bell(&stock, WORKER);
+    work();
+    assert_int_equal(keeper_link_outcomes(&stock, WORKER, outcomes, PARKED_MAX), now);
+    assert_int_equal(keeper_link_outcomes(&stock, OTHER, outcomes, PARKED_MAX), meanwhile);
+    return expects;
+}
+
+/* The keeper waits for the clients that it has answered where they are more than those who wait
+ * already; never for nobody's sake, nor with most of them waiting, nor for a worker that is awake.
+ */
+static void test_expects_who_was_answered(void **state)
+{
+    (void)state;
+    assert_true(expects_more_after(3, 2));
+    assert_true(expects_more_after(2, 1));
+    assert_false(expects_more_after(3, 0));
+    assert_false(expects_more_after(3, 3));
+    assert_false(expects_more_after(1, 4));
+    keeper_link_worker_awake(&stock, WORKER);
+    (void)sell(1, 0);
+    (void)sell(1, 0);
+    sold_meanwhile = 1;
+    assert_int_equal(turn(), KEEPER_TURN_DONE);
+    assert_false(keeper_link_bell_is_owed(&stock));
 }
 
 /* A batch that cannot be written is kept, and written as it was when the ledger is back; nobody is
@@ -900,6 +951,7 @@ int main(void)
         CASE(test_key_reused),
         CASE(test_keys_that_may_sell),
         CASE(test_returns),
+        CASE(test_expects_who_was_answered),
         CASE(test_failing_ledger),
         CASE(test_stall),
         CASE(test_contradiction),
