@@ -2,7 +2,8 @@
 
 wrk, as every closed loop, asks less of a server that is slow, so it hardly meets what a stall does
 to those who come meanwhile.  Here requests are due at fixed instants, and a latency counts from
-there.  Each row is asked at fractions of its own peak, so that all are equally far from theirs."""
+there.  Each row is asked at fractions of its own peak, so that all are equally far from theirs.
+The bare epoll loop, which does nothing, shows what of it is the machine's and the load's own."""
 
 import dataclasses
 import functools
@@ -17,6 +18,8 @@ from .targets import PURCHASE, running, sample_answer
 
 FRACTIONS = (0.25, 0.5, 0.75, 0.9)
 NAMES = (
+    peers.KERNEL_ROW,
+    peers.FLOOR_ROW,
     peers.IN_MEMORY_ROW,
     peers.DURABLE_ROW,
     peers.POOLS_ROW,

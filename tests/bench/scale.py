@@ -34,6 +34,7 @@ DESCRIPTORS = 400
 MEMORY_ROW = "ticketd, purchase, memory:"
 DURABLE_ROW = "ticketd, purchase, durable"
 POOLS_ROW = "ticketd, two pools, durable"
+KERNEL_ROW = "bare epoll loop, POST"
 FLOOR_ROW = "libh2o, POST"
 NGINX_ROW = "nginx + Lua shared dictionary, purchase"
 LEDGER_ROW = "ticketd, purchase, durable, keys kept"
@@ -81,6 +82,7 @@ def connection_cases(descriptors):
         MEMORY_ROW: ticketd(**room),
         DURABLE_ROW: ticketd(ledger=ON_DISK, **room),
         POOLS_ROW: microservices(ledger=ON_DISK, **room),
+        KERNEL_ROW: SERVERS["epoll"],
         FLOOR_ROW: SERVERS["h2o"],
         NGINX_ROW: NGINX_LUA,
     }
@@ -175,7 +177,7 @@ def growths_of(rounds):
             growth(rounds, "connections", row, str(MANY), str(FEW)),
             GROWTH_GOAL if row in (MEMORY_ROW, DURABLE_ROW) else None,
         )
-        for row in (MEMORY_ROW, DURABLE_ROW, POOLS_ROW, FLOOR_ROW, NGINX_ROW)
+        for row in (MEMORY_ROW, DURABLE_ROW, POOLS_ROW, KERNEL_ROW, FLOOR_ROW, NGINX_ROW)
     }
     ledger = growth(rounds, "ledger", LEDGER_ROW, "filled", "fresh")
     found[f"{LEDGER_ROW}, filled / fresh ledger"] = (ledger, GROWTH_GOAL)
