@@ -6,6 +6,9 @@
 #include "ticketd/error.h"
 #include "util/clock.h"
 
+/* Of the time that both have to end, the reader, which writes nothing, gets one part of so many. */
+#define READER_SHARE 4
+
 static struct stock *stock_of(void *context)
 {
     return ((struct ledger_children *)context)->stock;
@@ -104,10 +107,10 @@ uint64_t ledger_children_tick(struct ledger_children *children, uint64_t now_ms)
 
 void ledger_children_stop(struct ledger_children *children, uint64_t now_ms, uint64_t most_ms)
 {
-    if (children->keeper.stopping)
-        return;
-    single_stop(&children->keeper, now_ms, most_ms);
-    single_stop(&children->reader, now_ms, most_ms);
+    if (!children->reader.stopping)
+        single_stop(&children->reader, now_ms, most_ms / READER_SHARE);
+    if (!children->keeper.stopping && single_gone(&children->reader))
+        single_stop(&children->keeper, now_ms, most_ms);
 }
 
 void ledger_children_restart(struct ledger_children *children)

@@ -24,8 +24,10 @@ void ledger_children_init(struct ledger_children *children, struct stock *stock,
                           const struct heritage *heritage, void (*in_child)(void *context),
                           void *context);
 
-/* As for one of them: see single.h.  A second stop changes nothing. */
+/* As for one of them: see single.h. */
 uint64_t ledger_children_tick(struct ledger_children *children, uint64_t now_ms);
+/* The reader first, then the keeper: whoever closes the ledger last moves its log into the database
+ * and takes the log away, and only the keeper may write.  Call it until both are gone. */
 void ledger_children_stop(struct ledger_children *children, uint64_t now_ms, uint64_t most_ms);
 void ledger_children_restart(struct ledger_children *children);
 void ledger_children_kill(struct ledger_children *children);

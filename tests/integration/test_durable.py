@@ -56,6 +56,20 @@ def test_stop_under_load(start, ledger):
     assert not load.wrong and not load.refused, (load.wrong[:3], load.refused)
 
 
+# After a stop the ledger is one file, which may be copied alone, also where the reader held it open
+# to the last: it hangs here, and is killed first.
+def test_stop_leaves_no_log(start, ledger):
+    server = start(LEDGER_URL=ledger.url, INITIAL_STOCK=STOCK, SHUTDOWN_TIMEOUT=4)
+    order_id = server.ask("POST", RESERVE, {"qty": 3}).json()["order_id"]
+    assert order(server, order_id).status == 200
+    assert os.path.getsize(f"{ledger.path}-wal") > 0
+    with paused(reader(server)):
+        server.stop()
+    server.wait_log(r"^the reader .* did not end in time; killing it")
+    left = sorted(name for name in os.listdir(ledger.path.parent) if name.startswith(ledger.path.name))
+    assert left == [ledger.path.name, f"{ledger.path.name}-lock"]
+
+
 # The whole tree is killed under load, again and again: no order that somebody was told of is missing.
 def test_kill_the_tree(start, ledger):
     loads = []
