@@ -366,14 +366,17 @@ void http_server_drain(struct http_server *server, bool accept_waiting, uint64_t
         clock_earlier(server->drain_deadline_ms, server->now_ms + deadline_ms);
     http_timer_set(&server->resume_timer, 0, 0);
     for (uint32_t i = 0; i < server->listener_count; ++i) {
-        if (accept_waiting)
+        if (accept_waiting) /* the kernel lets one more wait than the backlog says */
             http_connection_accept_waiting(server, server->listeners[i],
-                                           (uint32_t)server->settings->listen_backlog);
+                                           (uint32_t)server->settings->listen_backlog + 1);
         h2o_socket_close(server->listeners[i]);
     }
     server->listener_count = 0;
-    if (server->control_listener != NULL)
+    if (server->control_listener != NULL) {
+        if (accept_waiting)
+            http_connection_on_control_accept(server->control_listener, NULL);
         h2o_socket_close(server->control_listener);
+    }
     server->control_listener = NULL;
     h2o_context_request_shutdown(&server->context);
     event_sources_drain(server);

@@ -4,6 +4,7 @@
 #include <bsd/string.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -527,11 +528,53 @@ int listener_open_control(struct listener_set *ret_set, const struct settings *s
     return open_unix(&opening, path, 0660);
 }
 
+/* Has the kernel drop what begins a handshake: a segment with SYN and without ACK.  Those that end
+ * one pass.  The filter is the socket's, not this descriptor's: all who have the socket are under
+ * it.  false with errno. */
+static bool drop_handshakes(int fd)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, offsetof(struct tcphdr, th_flags)),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TH_SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),          /* of so many bytes: none */
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX), /* all */
+    };
+    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
+}
+
+static void remove_file(const struct listener *listener)
+{
+    if (listener->is_unix && !listener->handed && !listener->shut)
+        (void)unlink(listener->key + sizeof("unix:") - 1);
+}
+
+bool listener_shut(struct listener_set *set)
+{
+    bool handshakes = false;
+
+    for (uint32_t i = 0; i < set->count; ++i) {
+        struct listener *listener = &set->items[i];
+        if (listener->handed || listener->shut)
+            continue;
+        remove_file(listener);
+        listener->shut = true;
+        if (listener->is_unix)
+            continue;
+        if (drop_handshakes(listener->fd))
+            handshakes = true;
+        else /* no reason not to stop: it can be closed all the same */
+            log_debug("cannot keep new clients from %s: %m", listener->name);
+    }
+    return handshakes;
+}
+
 void listener_close(struct listener_set *set)
 {
     for (uint32_t i = 0; i < set->count; ++i) {
-        if (set->items[i].is_unix && !set->items[i].handed)
-            (void)unlink(set->items[i].key + sizeof("unix:") - 1);
+        remove_file(&set->items[i]);
         close(set->items[i].fd);
     }
     set->count = 0;

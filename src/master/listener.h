@@ -31,6 +31,7 @@ struct listener {
     char name[LISTENER_NAME_MAX]; /* what it became: "http://127.0.0.1:8000", "unix:/run/x" */
     bool is_unix;
     bool handed; /* the service manager's: it has bound it, and keeps it when we are gone */
+    bool shut;   /* see listener_shut */
 };
 
 struct listener_set {
@@ -73,6 +74,13 @@ bool listener_url(const struct listener_set *set, char ret_url[LISTENER_NAME_MAX
  * may use it.  0, or -errno with one line in `error`. */
 int listener_open_control(struct listener_set *ret_set, const struct settings *settings,
                           const char *path, char error[SETTINGS_ERROR_MAX]);
+
+/* Lets nobody new in, for good: call when the sockets are about to be closed by all who have them.
+ * Whoever is in already, or has begun to come in, can still be accepted.  A TCP handshake begins no
+ * more: the client's kernel tries again, a second later, and is refused when the socket is closed
+ * then.  What was handed over stays open to all, for others will accept from it.  true: handshakes
+ * may be under way, and take as long as their clients are far. */
+bool listener_shut(struct listener_set *set);
 
 /* Closes all of them; a unix socket's file is removed if we have made it. */
 void listener_close(struct listener_set *set);

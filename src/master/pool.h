@@ -78,8 +78,9 @@ struct pool {
     uint64_t watched_ms; /* when the children were last looked at */
     bool ever_served;
     bool stopping;
-    /* Another pool is stopping first.  Until then this one is kept up; but a worker that ends
-     * properly has heard the same signal, sent to the whole group, and has not crashed. */
+    /* Another pool is stopping first, or handshakes of this one are still under way.  Until then
+     * this one is kept up, so that somebody takes who waits; but a worker that ends properly has
+     * heard the same signal, sent to the whole group, and has not crashed. */
     bool stops_later;
     bool stillborn;      /* the pool cannot live */
     bool rolling;        /* a reload is under way */

@@ -15,6 +15,10 @@
 
 /* Which part of SHUTDOWN_TIMEOUT a pool has before the one that it needs is told to stop, too. */
 #define STOP_SHARE(timeout_ms) ((timeout_ms) / 4 * 3)
+/* How long a handshake that has begun has to end: the way to a far client and back.  At most that
+ * part of SHUTDOWN_TIMEOUT. */
+#define SETTLE_MS                200
+#define SETTLE_SHARE(timeout_ms) ((timeout_ms) / 8)
 
 static struct listener_wish wish_of(const struct pools_item *item, const struct settings *settings)
 {
@@ -218,12 +222,28 @@ void pools_take_settings(struct pools *pools, const struct settings *settings)
     }
 }
 
+/* Lets no new client of the pool in.  Returns when it can be told to stop: by then whoever was let
+ * in waits to be accepted, and its workers, who take all that wait before they close an address,
+ * leave nobody behind whom the kernel would reset. */
+static uint64_t shut(struct pools_item *item, uint64_t now_ms)
+{
+    struct pools *pools = item->all;
+
+    if (!pools->closing)
+        return now_ms;
+    if (!item->shut) {
+        item->shut = true;
+        item->shut_ms = listener_shut(&item->listeners) ? now_ms : 0;
+    }
+    return item->shut_ms == 0 ? now_ms : item->shut_ms + pools->settle_ms;
+}
+
 static void tell_to_stop(struct pools_item *item)
 {
     struct pools *pools = item->all;
 
     item->told_to_stop = true;
-    /* First, so that new clients are refused rather than left waiting for nobody. */
+    /* First, so that the last who closes them is one who has taken what waits. */
     if (pools->closing)
         listener_close(&item->listeners);
     if (pools->closing && item == &pools->items[0])
@@ -237,8 +257,14 @@ static uint64_t go_on_stopping(struct pools *pools, uint64_t now_ms)
 {
     for (uint32_t i = pools->deployment.count; i-- > 0;) {
         struct pools_item *item = &pools->items[i];
-        if (!item->told_to_stop)
+        if (!item->told_to_stop) {
+            uint64_t settled_ms = shut(item, now_ms);
+            if (now_ms < settled_ms)
+                return settled_ms;
             tell_to_stop(item);
+            if (pool_gone(&item->pool)) /* there is no child whose end would wake the master */
+                return now_ms;
+        }
         if (!pool_gone(&item->pool) && now_ms < pools->stop_at_ms)
             return pools->stop_at_ms;
     }
@@ -254,6 +280,7 @@ void pools_stop(struct pools *pools, bool closing, uint64_t now_ms)
     pools->stop_at_ms = pools->stopping ? clock_earlier(pools->stop_at_ms, stop_at_ms) : stop_at_ms;
     pools->stopping = true;
     pools->closing = closing;
+    pools->settle_ms = clock_earlier(SETTLE_MS, SETTLE_SHARE(timeout_ms));
     pools->rolling = pools->roll_again = false;
     /* relaxed: a signal follows, after which the workers look */
     atomic_store_explicit(pools->options.heritage->scoreboard.stop_ends_ms, pools->end_ms,
@@ -261,6 +288,7 @@ void pools_stop(struct pools *pools, bool closing, uint64_t now_ms)
     for (uint32_t i = 0; i < pools->deployment.count; ++i) {
         pools->items[i].told_to_stop = false;
         pools->items[i].pool.stops_later = true;
+        pools->items[i].pool.rolling = false;
     }
     (void)go_on_stopping(pools, now_ms);
 }
@@ -339,7 +367,7 @@ bool pools_repair(struct pools *pools)
 
 void pools_kill(struct pools *pools)
 {
-    pools->stop_at_ms = 0; /* nobody waits for another one's end any longer */
+    pools->stop_at_ms = pools->settle_ms = 0; /* nobody waits for anything any longer */
     if (pools->stopping)
         (void)go_on_stopping(pools, clock_monotonic_ms());
     for (uint32_t i = 0; i < pools->deployment.count; ++i)
@@ -381,7 +409,7 @@ bool pools_ready(const struct pools *pools)
 bool pools_gone(const struct pools *pools)
 {
     for (uint32_t i = 0; i < pools->deployment.count; ++i)
-        if (!pool_gone(&pools->items[i].pool))
+        if (!pools->items[i].told_to_stop || !pool_gone(&pools->items[i].pool))
             return false;
     return true;
 }

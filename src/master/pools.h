@@ -26,7 +26,9 @@ struct pools_item {
     struct listener_set listeners;
     int listener_fds[LISTENERS_MAX];
     struct pool pool;
-    bool told_to_stop;
+    bool shut;         /* its listeners let nobody new in */
+    uint64_t shut_ms;  /* since when */
+    bool told_to_stop; /* and its listeners are closed, if they are to be */
 };
 
 struct pools_options {
@@ -55,6 +57,7 @@ struct pools {
 
     bool stopping;
     bool closing;        /* the listeners, too: not for a restart in place */
+    uint64_t settle_ms;  /* how long handshakes that have begun have to end */
     uint64_t stop_at_ms; /* when a pool is told to stop although the one before it has not ended */
     uint64_t end_ms;     /* when all are killed that are left */
 };
@@ -99,7 +102,8 @@ void pools_unexport(const struct pools *pools);
 /* In a new child that is no worker: closes what is the workers'. */
 void pools_leave(const struct pools *pools);
 
-/* True when every place of every pool has a serving worker; when no worker is left. */
+/* True when every place of every pool has a serving worker; when all pools were told to stop and no
+ * worker is left. */
 bool pools_ready(const struct pools *pools);
 bool pools_gone(const struct pools *pools);
 

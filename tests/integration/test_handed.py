@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from harness import AVAILABLE, PURCHASE, Address, Client, eventually, free_port, run, start_time
+from surroundings import wrapper
 
 PROGRAM = shutil.which("systemd-socket-activate")
 EX_CONFIG = 78
@@ -105,6 +106,37 @@ def test_life(start, tmp_path):
         assert client.ask("GET", AVAILABLE).status == 200
     server.stop()
     assert path.stat().st_ino == inode
+
+
+RECEIVE = """
+import socket
+with socket.socket(socket.AF_UNIX) as manager:
+    manager.connect({path!r})
+    (fd,) = socket.recv_fds(manager, 1, 1)[1]
+os.dup2(fd, 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="monolith")
+"""
+
+
+# A stop leaves a TCP socket as open to new clients as it was: they wait for the next server.
+def test_stop_lets_clients_in(start, tmp_path):
+    path = str(tmp_path / "manager")
+    program = wrapper(tmp_path, RECEIVE.format(path=path))
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket(socket.AF_UNIX) as manager:
+        manager.bind(path)
+        manager.listen()
+        server = start(ready=False, program=program, **MONOLITH)
+        with manager.accept()[0] as receiver:
+            socket.send_fds(receiver, [b"-"], [listener.fileno()])
+        server.wait_ready()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert listeners(server) == [url]
+        with Client(url) as client:
+            assert client.ask("GET", AVAILABLE).status == 200
+        server.stop()
+        with Client(url) as client, listener.accept()[0] as accepted:
+            assert accepted.getpeername() == client.sock.getsockname()
 
 
 # Each of two pools gets its own by name, whatever their order, and the ticket pool finds the other one.
