@@ -17,7 +17,7 @@
 #define STOP_SHARE(timeout_ms) ((timeout_ms) / 4 * 3)
 /* How long a handshake that has begun has to end: the way to a far client and back.  At most that
  * part of SHUTDOWN_TIMEOUT. */
-#define SETTLE_MS                200
+#define SETTLE_MS                100
 #define SETTLE_SHARE(timeout_ms) ((timeout_ms) / 8)
 
 static struct listener_wish wish_of(const struct pools_item *item, const struct settings *settings)
