@@ -33,7 +33,7 @@
 #define VACANCY_LOCAL_LAZY 512
 /* So many sales, or so many turns of the loop, and the keeper is rung although more are coming. */
 #define VACANCY_LOCAL_GATHER_MAX   256
-#define VACANCY_LOCAL_GATHER_TURNS 4
+#define VACANCY_LOCAL_GATHER_TURNS 16
 /* Deadlines judged at one call, and slots of journals that these may look at. */
 #define VACANCY_LOCAL_EXPIRE_MAX 256
 #define VACANCY_LOCAL_LOOKS_MAX  262144

@@ -214,12 +214,31 @@ static bool fresh_may_leave(const struct vacancy_remote *remote, uint64_t now_ms
                               now_ms >= oldest->moment_ms + REMOTE_PATIENCE_MS);
 }
 
+/* Whether those that may leave wait for what another look of the loop brings. */
+static bool gathers(struct vacancy_remote *remote, uint64_t now_ms)
+{
+    uint32_t count = remote->fresh.count;
+    bool brought = remote->answered || count != remote->looked_at;
+
+    if (!fresh_may_leave(remote, now_ms))
+        return false;
+    remote->answered = false;
+    remote->looked_at = count;
+    if (!brought || count >= remote->batch_max || remote->looks >= REMOTE_LOOKS_MAX) {
+        remote->looks = 0;
+        return false;
+    }
+    ++remote->looks;
+    return true;
+}
+
 /* Whose first ones are to be sent now; NULL: nobody's. */
 static struct remote_queue *next_to_leave(struct vacancy_remote *remote, uint64_t now_ms)
 {
-    struct remote_queue *queue = remote->again.count > 0           ? &remote->again
-                                 : fresh_may_leave(remote, now_ms) ? &remote->fresh
-                                                                   : NULL;
+    struct remote_queue *queue = remote->again.count > 0 ? &remote->again
+                                 : !remote->gathering && fresh_may_leave(remote, now_ms)
+                                     ? &remote->fresh
+                                     : NULL;
     const struct remote_cell *ask = TAILQ_FIRST(&remote->asks.cells);
 
     if (ask == NULL || remote->asks_away >= REMOTE_ASKS_MAX)
@@ -261,7 +280,9 @@ static void depart(struct vacancy_remote *remote, uint64_t now_ms)
                 --remote->batches_ended;
         }
     }
-    remote->batches_ended = 0;
+    if (!remote->gathering)
+        remote->batches_ended = 0;
+    remote->looked_at = remote->fresh.count;
     remote->blocked = answer == TICKETD_BUSY;
     if (answer != TICKETD_DONE && answer != TICKETD_BUSY)
         refuse_waiting(remote, now_ms, answer);
@@ -276,7 +297,8 @@ static uint64_t next_moment(const struct vacancy_remote *remote, uint64_t now_ms
     for (uint32_t i = 0; i < REMOTE_DELAY_COUNT; ++i)
         if ((cell = TAILQ_FIRST(&remote->delayed[i].cells)) != NULL)
             next_ms = clock_earlier(next_ms, cell->moment_ms);
-    if (!remote->blocked && (cell = TAILQ_FIRST(&remote->fresh.cells)) != NULL)
+    if (!remote->blocked && !remote->gathering &&
+        (cell = TAILQ_FIRST(&remote->fresh.cells)) != NULL)
         next_ms = clock_earlier(next_ms, cell->moment_ms + REMOTE_PATIENCE_MS);
     if (remote->blocked && remote->batches_away + remote->asks_away == 0)
         next_ms = clock_earlier(next_ms, now_ms + REMOTE_POLL_MS);
@@ -300,6 +322,7 @@ static void turn(struct vacancy_remote *remote)
     h2o_timeout_unlink(&remote->turn_end);
     if (expire(remote, now_ms)) {
         wake_delayed(remote, now_ms);
+        remote->gathering = gathers(remote, now_ms);
         depart(remote, now_ms);
     }
     set_timer(remote, now_ms);
@@ -328,6 +351,13 @@ void remote_at_turn_end(struct vacancy_remote *remote)
         h2o_timeout_unlink(&remote->turn_end);
     }
     h2o_timeout_link(remote->context->loop, &remote->context->zero_timeout, &remote->turn_end);
+}
+
+bool vacancy_remote_gathers(struct vacancy_remote *remote)
+{
+    if (remote->gathering)
+        remote_at_turn_end(remote);
+    return remote->gathering;
 }
 
 /* ---- the interface ---- */

@@ -2,11 +2,14 @@
  * workers.
  *
  * Reserves travel in batches (wire/reserve_batch.h, POST /api/v1/reserve/batch), each judged on its
- * own.  One that comes while nothing is under way leaves at the end of the same turn of the loop,
- * with all that came in that turn; those that come while a batch is under way gather, and leave
- * together when it ends, when they fill a batch, or when the oldest has waited REMOTE_PATIENCE_MS
- * (a slow batch does not hold up the rest), as far as there are connections.  So a lone purchase
- * waits for nobody, and a crowd costs few requests.
+ * own.  One that comes while nothing is under way may leave at the end of the same turn of the
+ * loop, with all that came in that turn; those that come while a batch is under way gather, and may
+ * leave together when it ends, when they fill a batch, or when the oldest has waited
+ * REMOTE_PATIENCE_MS (a slow batch does not hold up the rest), as far as there are connections.
+ * Before they leave, the loop looks once more for others, without waiting, and goes on as long as a
+ * look brings some: those who were just answered ask again, and would else be a second group, with
+ * batches of its own, for ever.  So a lone purchase waits for nobody, and a crowd costs few
+ * requests.
  *
  * What waits is bounded by HTTP_QUEUE_MAX; beyond it a call gets TICKETD_BUSY.
  *
@@ -35,6 +38,8 @@
 #ifndef TICKETD_CLIENT_VACANCY_REMOTE_H
 #define TICKETD_CLIENT_VACANCY_REMOTE_H
 
+#include <stdbool.h>
+
 #include "config/settings.h"
 #include "ticketd/vacancy_client.h"
 
@@ -59,6 +64,10 @@ struct vacancy_client *vacancy_remote_client(struct vacancy_remote *remote);
 
 /* Joins the worker's loop; before the first call.  0 or -errno. */
 int vacancy_remote_start(struct vacancy_remote *remote, struct st_h2o_context_t *context);
+
+/* Before each turn of the worker's loop: whether purchases wait for its end only, so that it must
+ * not wait itself. */
+bool vacancy_remote_gathers(struct vacancy_remote *remote);
 
 /* Shows in the worker's slot what waits and how it is connected.  Looks at every idle connection:
  * not for each turn of the loop. */

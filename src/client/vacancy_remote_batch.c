@@ -164,6 +164,7 @@ void remote_batch_ended(struct remote_trip *trip, const struct upstream_reply *r
 
     --remote->batches_away;
     ++remote->batches_ended;
+    remote->answered = true;
     for (; (cell = TAILQ_FIRST(&trip->members.cells)) != NULL; ++result) {
         --remote->travelling;
         cell->broken = cell->broken || ending == BROKEN;

@@ -36,6 +36,8 @@
 #define REMOTE_ASKS_MAX 8
 /* Most deadlines judged in one turn of the loop. */
 #define REMOTE_EXPIRE_MAX 256
+/* So many turns of the loop, and purchases leave although more are coming. */
+#define REMOTE_LOOKS_MAX 16
 /* How often a connection is asked for when none is free and nothing of ours holds one. */
 #define REMOTE_POLL_MS 10
 /* The second attempt follows the first one at once (a kept connection that the peer has just closed
@@ -149,6 +151,12 @@ struct vacancy_remote {
     uint32_t travelling;    /* cells */
     uint32_t batches_ended; /* since the last departure */
     bool blocked;           /* at the last departure some had to stay: no connection is free */
+
+    /* whether those that are fresh wait for more, from one turn of the loop to the next */
+    bool gathering;
+    bool answered;      /* purchases, since it was last judged */
+    uint32_t looked_at; /* how many were fresh then */
+    uint32_t looks;     /* how often they have waited since some last left */
 
     /* the probe */
     struct remote_cell *probe; /* NULL: none is under way */

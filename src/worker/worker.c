@@ -238,7 +238,7 @@ static void turn(struct worker *worker)
     show(worker);
     /* -1, here and below, is EINTR (a debugger, SIGCONT): the loop goes on */
     if (worker->remote != NULL) {
-        (void)h2o_evloop_run(loop, INT32_MAX);
+        (void)h2o_evloop_run(loop, vacancy_remote_gathers(worker->remote) ? 0 : INT32_MAX);
         return;
     }
     watch_deadlines(worker);

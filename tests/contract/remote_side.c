@@ -180,7 +180,7 @@ bool remote_pump(struct fixture *fixture)
 
     if (own->remote->used == 0)
         return false;
-    (void)h2o_evloop_run(the_context()->loop, INT32_MAX);
+    (void)h2o_evloop_run(the_context()->loop, vacancy_remote_gathers(own->remote) ? 0 : INT32_MAX);
     return true;
 }
 

@@ -957,6 +957,22 @@ static void test_expected_turn(void **state)
     assert_false(keeper_link_bell_is_owed(&stock));
 }
 
+/* However much each look of the loop brings, the keeper is rung after so many. */
+static void test_looks_are_bounded(void **state)
+{
+    (void)state;
+    keeper_link_sleep(&stock.segment->keeper.asleep);
+    keeper_link_owe_bell(&stock, STOCK_PLACE_OF(0));
+    for (unsigned i = 0; i < VACANCY_LOCAL_GATHER_TURNS; ++i) {
+        (void)vacancy_local_deliver(&local);
+        assert_true(vacancy_local_gathers(&local));
+    }
+    (void)vacancy_local_deliver(&local);
+    assert_false(vacancy_local_gathers(&local));
+    assert_true(vacancy_local_sleep(&local));
+    assert_true(rung(keeper_bell));
+}
+
 /* Before it sleeps a worker rings the keeper once for what it has put in, if that one sleeps. */
 static void test_sleep_rings(void **state)
 {
@@ -1150,6 +1166,7 @@ int main(void)
         CASE(test_order_of_another_token),
         CASE(test_order_deadline),
         CASE(test_expected_turn),
+        CASE(test_looks_are_bounded),
         CASE(test_sleep_rings),
         CASE(test_sleep_sees_what_came),
         CASE(test_outcome_meant_for_another),

@@ -103,9 +103,19 @@ static void start(void)
     client = vacancy_remote_client(remote);
 }
 
+static void run(int32_t most_ms)
+{
+    bool at_once = remote != NULL && vacancy_remote_gathers(remote);
+
+    (void)h2o_evloop_run(context.loop, at_once ? 0 : most_ms);
+}
+
+/* With the looks for more that purchases wait for. */
 static void turn(void)
 {
-    (void)h2o_evloop_run(context.loop, 0);
+    do
+        run(0);
+    while (remote != NULL && remote->gathering);
 }
 
 /* Turns the loop until so many exchanges have been begun in this case. */
@@ -116,7 +126,7 @@ static void await_exchanges(size_t count)
     while (scripted.count < count) {
         if (clock_monotonic_ms() > end_ms)
             fail_msg("%zu exchanges instead of %zu", scripted.count, count);
-        (void)h2o_evloop_run(context.loop, 1000);
+        run(1000);
     }
     assert_int_equal(scripted.count, count);
 }
@@ -128,7 +138,7 @@ static void await_completed(const struct probe *probe)
     while (probe->completed == 0) {
         if (clock_monotonic_ms() > end_ms)
             fail_msg("a call does not complete");
-        (void)h2o_evloop_run(context.loop, 1000);
+        run(1000);
     }
     assert_int_equal(probe->completed, 1);
 }
@@ -295,6 +305,51 @@ static void test_gathers(void **state)
     expect_asked(first + 1, 2, quantities);
 }
 
+/* Before purchases leave, the loop looks for more, as long as each look brings some: also where
+ * some waited for the batch under way, whose clients ask again when they are answered. */
+static void test_looks_for_more(void **state)
+{
+    (void)state;
+    start();
+    reserve(0, 1, NULL);
+    run(0);
+    assert_int_equal(scripted.count, 0);
+    reserve(1, 1, NULL);
+    run(0);
+    assert_int_equal(scripted.count, 0);
+    run(0);
+    assert_int_equal(scripted.count, 1);
+    assert_int_equal(asked(0)->count, 2);
+    assert_false(vacancy_remote_gathers(remote));
+    reserve(2, 1, NULL);
+    sell(0);
+    run(0);
+    assert_int_equal(scripted.count, 1);
+    reserve(0, 1, NULL);
+    reserve(1, 1, NULL);
+    turn();
+    assert_int_equal(scripted.count, 2);
+    assert_int_equal(asked(1)->count, 3);
+}
+
+/* However many are coming, purchases leave after so many looks. */
+static void test_looks_are_bounded(void **state)
+{
+    (void)state;
+    settings.batch_max = COUNT(probes);
+    start();
+    assert_true(REMOTE_LOOKS_MAX + 1 < COUNT(probes));
+    for (size_t i = 0; i < REMOTE_LOOKS_MAX; ++i) {
+        reserve(i, 1, NULL);
+        run(0);
+        assert_int_equal(scripted.count, 0);
+    }
+    reserve(REMOTE_LOOKS_MAX, 1, NULL);
+    run(0);
+    assert_int_equal(scripted.count, 1);
+    assert_int_equal(asked(0)->count, REMOTE_LOOKS_MAX + 1);
+}
+
 /* A full batch leaves although another one is under way; the rest stays. */
 static void test_full_batch_leaves(void **state)
 {
@@ -431,7 +486,7 @@ static void test_connections(void **state)
     turn();
     reserve(1, 2, NULL);
     while (clock_monotonic_ms() < end_ms)
-        (void)h2o_evloop_run(context.loop, 1);
+        run(1);
     assert_int_equal(scripted.count, 1);
     assert_true(remote->timer_ms > end_ms + LONG_MS / 2);
     sell(0);
@@ -717,7 +772,7 @@ static void test_broken_until_deadline(void **state)
         if (i < scripted.count)
             scripted_end(i, UPSTREAM_BROKEN);
         while (scripted.count == i + 1 && probes[0].completed == 0)
-            (void)h2o_evloop_run(context.loop, 1000);
+            run(1000);
     }
     expect(&probes[0], TICKETD_OUTCOME_UNKNOWN);
     expect(&probes[1], TICKETD_OUTCOME_UNKNOWN);
@@ -739,7 +794,7 @@ static void test_unsent_until_deadline(void **state)
         if (i < scripted.count)
             scripted_end(i, UPSTREAM_NOT_SENT);
         while (scripted.count == i + 1 && probes[0].completed == 0)
-            (void)h2o_evloop_run(context.loop, 1000);
+            run(1000);
     }
     expect(&probes[0], TICKETD_UNAVAILABLE);
     assert_true(scripted.count >= 3);
@@ -1269,7 +1324,7 @@ static void test_probe_is_shared(void **state)
             break; /* the next probe */
         assert_int_equal(probes[i].result.status, TICKETD_DONE);
         while (i == COUNT(probes) - 2 && clock_monotonic_ms() < begun_ms + REMOTE_PROBE_MS)
-            (void)h2o_evloop_run(context.loop, 1);
+            run(1);
     }
     assert_true(clock_monotonic_ms() >= begun_ms + REMOTE_PROBE_MS);
     await_exchanges(2);
@@ -1439,6 +1494,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_one_turn_one_request),
         CASE(test_gathers),
+        CASE(test_looks_for_more),
+        CASE(test_looks_are_bounded),
         CASE(test_full_batch_leaves),
         CASE(test_more_than_a_batch),
         CASE(test_patience),

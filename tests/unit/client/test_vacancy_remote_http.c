@@ -112,7 +112,7 @@ static void turn(uint64_t end_ms)
 {
     if (clock_monotonic_ms() > end_ms)
         fail_msg("nothing happens");
-    (void)h2o_evloop_run(context.loop, 10);
+    (void)h2o_evloop_run(context.loop, vacancy_remote_gathers(remote) ? 0 : 10);
 }
 
 static uint64_t limit(void)
