@@ -633,10 +633,13 @@ uint64_t vacancy_local_expire(struct vacancy_local *local, uint64_t now_ms)
     return vacancy_local_deadline(local);
 }
 
-bool vacancy_local_gathers(struct vacancy_local *local)
+bool vacancy_local_gathers(struct vacancy_local *local, uint64_t now_ms)
 {
+    if (local->turns == 0)
+        local->since_ms = now_ms;
     if (local->gathered == local->looked_at || local->gathered >= VACANCY_LOCAL_GATHER_MAX ||
-        local->turns >= VACANCY_LOCAL_GATHER_TURNS)
+        local->turns >= VACANCY_LOCAL_GATHER_TURNS ||
+        now_ms >= local->since_ms + VACANCY_LOCAL_GATHER_MS)
         return false;
     local->looked_at = local->gathered;
     ++local->turns;

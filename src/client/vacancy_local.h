@@ -31,9 +31,11 @@
 #define VACANCY_LOCAL_GRACE_MS 10000
 /* With `memory:`, how many entries may gather before the keeper is woken for them alone. */
 #define VACANCY_LOCAL_LAZY 512
-/* So many sales, or so many turns of the loop, and the keeper is rung although more are coming. */
+/* So many sales, or so many turns of the loop, or so long, and the keeper is rung although more are
+ * coming. */
 #define VACANCY_LOCAL_GATHER_MAX   256
 #define VACANCY_LOCAL_GATHER_TURNS 16
+#define VACANCY_LOCAL_GATHER_MS    3
 /* Deadlines judged at one call, and slots of journals that these may look at. */
 #define VACANCY_LOCAL_EXPIRE_MAX 256
 #define VACANCY_LOCAL_LOOKS_MAX  262144
@@ -57,10 +59,12 @@ struct vacancy_local {
 
     struct parked_table parked;
     struct token_source tokens;
-    bool owes_bell;     /* to the keeper */
-    uint32_t gathered;  /* sales since it was last rung for */
+    bool owes_bell; /* to the keeper */
+    uint32_t
+        gathered; /* since it was last rung: sales, and deliveries after which it expects some */
     uint32_t looked_at; /* of these, when vacancy_local_gathers was last asked */
     uint32_t turns;     /* how often it has said yes since */
+    uint64_t since_ms;  /* when it first did */
 };
 
 /* 0 or -errno. */
@@ -79,10 +83,11 @@ uint64_t vacancy_local_expire(struct vacancy_local *local, uint64_t now_ms);
 /* The earliest deadline of a call that waits; UINT64_MAX: none does. */
 uint64_t vacancy_local_deadline(const struct vacancy_local *local);
 
-/* Whether the last turn of the loop brought sales, so that the next may bring more, for the same
- * batch: a sync costs much the same for ten as for hundreds.  Then the loop takes a turn that does
- * not wait, before vacancy_local_sleep; one that brings nothing costs one look at the poller. */
-bool vacancy_local_gathers(struct vacancy_local *local);
+/* Whether the last turn of the loop brought sales, or answers that the keeper expects to bring
+ * some, so that the next may bring more, for the same batch: a sync costs much the same for ten as
+ * for hundreds.  Then the loop takes a turn that does not wait, before vacancy_local_sleep; one
+ * that brings nothing costs one look at the poller. */
+bool vacancy_local_gathers(struct vacancy_local *local, uint64_t now_ms);
 
 /* Rings the keeper if there is work for it, and announces the sleep.  false: something has come
  * meanwhile, do not sleep. */

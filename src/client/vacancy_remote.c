@@ -220,11 +220,16 @@ static bool gathers(struct vacancy_remote *remote, uint64_t now_ms)
     uint32_t count = remote->fresh.count;
     bool brought = remote->answered || count != remote->looked_at;
 
-    if (!fresh_may_leave(remote, now_ms))
+    if (!fresh_may_leave(remote, now_ms)) {
+        remote->looks = 0;
         return false;
+    }
+    if (remote->looks == 0)
+        remote->since_ms = now_ms;
     remote->answered = false;
     remote->looked_at = count;
-    if (!brought || count >= remote->batch_max || remote->looks >= REMOTE_LOOKS_MAX) {
+    if (!brought || count >= remote->batch_max || remote->looks >= REMOTE_LOOKS_MAX ||
+        now_ms >= remote->since_ms + REMOTE_PATIENCE_MS) {
         remote->looks = 0;
         return false;
     }

@@ -7,9 +7,9 @@
  * leave together when it ends, when they fill a batch, or when the oldest has waited
  * REMOTE_PATIENCE_MS (a slow batch does not hold up the rest), as far as there are connections.
  * Before they leave, the loop looks once more for others, without waiting, and goes on as long as a
- * look brings some: those who were just answered ask again, and would else be a second group, with
- * batches of its own, for ever.  So a lone purchase waits for nobody, and a crowd costs few
- * requests.
+ * look brings some, for REMOTE_PATIENCE_MS at most: those who were just answered ask again, and
+ * would else be a second group, with batches of its own, for ever.  So a lone purchase waits for
+ * nobody, and a crowd costs few requests.
  *
  * What waits is bounded by HTTP_QUEUE_MAX; beyond it a call gets TICKETD_BUSY.
  *

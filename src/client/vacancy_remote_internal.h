@@ -36,7 +36,8 @@
 #define REMOTE_ASKS_MAX 8
 /* Most deadlines judged in one turn of the loop. */
 #define REMOTE_EXPIRE_MAX 256
-/* So many turns of the loop, and purchases leave although more are coming. */
+/* So many turns of the loop, or REMOTE_PATIENCE_MS, and purchases leave although more are coming.
+ */
 #define REMOTE_LOOKS_MAX 16
 /* How often a connection is asked for when none is free and nothing of ours holds one. */
 #define REMOTE_POLL_MS 10
@@ -157,6 +158,7 @@ struct vacancy_remote {
     bool answered;      /* purchases, since it was last judged */
     uint32_t looked_at; /* how many were fresh then */
     uint32_t looks;     /* how often they have waited since some last left */
+    uint64_t since_ms;  /* the first of these */
 
     /* the probe */
     struct remote_cell *probe; /* NULL: none is under way */

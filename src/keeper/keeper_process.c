@@ -56,9 +56,9 @@ static bool look_and_sleep(struct keeper_loop *loop, int most_ms)
     return woken;
 }
 
-/* Leaves the workers that are in the middle of a turn the time to end it: a batch costs nearly the
- * same whether it has ten entries or a hundred.  Nobody waits longer than for one turn: a bell is
- * only waited for when it is owed. */
+/* Leaves the workers that are in the middle of a turn, or were woken for one that may bring more
+ * than there is, the time to end it with its looks for more: a batch costs nearly the same whether
+ * it has ten entries or a hundred.  A bell is only waited for when it is owed. */
 static void await_turn(struct keeper_loop *loop)
 {
     _Atomic uint32_t *asleep = &loop->stock->segment->keeper.asleep;
@@ -66,8 +66,8 @@ static void await_turn(struct keeper_loop *loop)
     if (!keeper_link_bell_is_owed(loop->stock))
         return;
     keeper_link_sleep(asleep);
-    if (keeper_link_bell_is_owed(loop->stock))
-        (void)sleeper_wait(&loop->sleeper, TURN_MAX_MS);
+    if (keeper_link_bell_is_owed(loop->stock) && !sleeper_wait(&loop->sleeper, TURN_MAX_MS))
+        keeper_link_forget_bells(loop->stock);
     keeper_link_awake(asleep);
 }
 

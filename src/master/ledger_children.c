@@ -107,10 +107,15 @@ uint64_t ledger_children_tick(struct ledger_children *children, uint64_t now_ms)
 
 void ledger_children_stop(struct ledger_children *children, uint64_t now_ms, uint64_t most_ms)
 {
-    if (!children->reader.stopping)
+    if (!children->reader.stopping) {
         single_stop(&children->reader, now_ms, most_ms / READER_SHARE);
-    if (!children->keeper.stopping && single_gone(&children->reader))
-        single_stop(&children->keeper, now_ms, most_ms);
+        children->keeper_stops_ms = now_ms + most_ms / 2; /* a reader that cannot even be killed */
+        children->ends_ms = now_ms + most_ms;
+    }
+    if (!children->keeper.stopping &&
+        (single_gone(&children->reader) || now_ms >= children->keeper_stops_ms))
+        single_stop(&children->keeper, now_ms,
+                    children->ends_ms > now_ms ? children->ends_ms - now_ms : 0);
 }
 
 void ledger_children_restart(struct ledger_children *children)
@@ -121,6 +126,8 @@ void ledger_children_restart(struct ledger_children *children)
 
 void ledger_children_kill(struct ledger_children *children)
 {
+    /* whichever dies first is not replaced */
+    children->keeper.stopping = children->reader.stopping = true;
     single_kill(&children->keeper);
     single_kill(&children->reader);
 }

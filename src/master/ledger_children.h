@@ -14,6 +14,8 @@ struct ledger_children {
     struct stock *stock; /* the owner's; NULL: this master has none, and no such child */
     struct single keeper;
     struct single reader;
+    uint64_t keeper_stops_ms; /* when the keeper is told to end at the latest, once the reader is */
+    uint64_t ends_ms;         /* when both must have ended */
     void (*in_child)(void *context);
     void *context;
 };

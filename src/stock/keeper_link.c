@@ -82,6 +82,12 @@ bool keeper_link_bell_is_owed(const struct stock *stock)
     return false;
 }
 
+void keeper_link_forget_bells(struct stock *stock)
+{
+    for (uint32_t i = STOCK_PLACE_OF(0); i < stock->segment->place_count; ++i)
+        atomic_store_explicit(&segment_place(stock, i)->owes_bell, 0, memory_order_relaxed);
+}
+
 uint32_t keeper_link_outcomes(struct stock *stock, uint32_t place,
                               struct segment_outcome *ret_outcomes, uint32_t most)
 {

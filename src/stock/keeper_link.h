@@ -140,6 +140,9 @@ void keeper_link_restock_is_done(struct stock *stock, uint64_t token);
 /* Whether a worker is sure to look at the sleeping keeper's flag soon.  As with keeper_link_sleep:
  * asked after the keeper has said that it sleeps, so that no bell is lost. */
 bool keeper_link_bell_is_owed(const struct stock *stock);
+/* Waits for none of these any more: whoever owes one has stopped, or is gone.  One that is owed
+ * nevertheless is rung all the same. */
+void keeper_link_forget_bells(struct stock *stock);
 
 /* Whether one was asked for since the last call of _asked. */
 bool keeper_link_restock_waits(const struct stock *stock);

@@ -27,6 +27,7 @@ void place_give(struct stock *stock, uint32_t place)
     /* Another owner: outcomes of the last one's sales are not for it. */
     atomic_fetch_add_explicit(&own->generation, 1, memory_order_relaxed);
     atomic_store_explicit(&own->asleep, 0, memory_order_relaxed);
+    atomic_store_explicit(&own->owes_bell, 0, memory_order_relaxed);
     atomic_store_explicit(&own->wants_published, 0, memory_order_relaxed);
     spsc_discard(&own->outcomes);
     spsc_discard(&own->orders);

@@ -26,6 +26,7 @@
 
 /* See keep_memory. */
 #define KEEP_BYTES (16 << 20)
+#define MAP_BYTES  (4 << 20)
 
 static_assert(WORKER_LISTENERS_MAX <= HTTP_LISTENERS_MAX, "the server has room for all of them");
 
@@ -242,7 +243,7 @@ static void turn(struct worker *worker)
         return;
     }
     watch_deadlines(worker);
-    if (vacancy_local_gathers(&worker->local)) {
+    if (vacancy_local_gathers(&worker->local, clock_monotonic_ms())) {
         (void)h2o_evloop_run(loop, 0);
         return;
     }
@@ -257,6 +258,8 @@ static void turn(struct worker *worker)
 static void keep_memory(void)
 {
     (void)mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
+    (void)mallopt(M_MMAP_THRESHOLD,
+                  MAP_BYTES); /* which else is fixed at a small one by the other */
 }
 
 int worker_run(const struct heritage *heritage)

@@ -945,19 +945,19 @@ static void test_expected_turn(void **state)
     (void)state;
     keeper_link_sleep(&stock.segment->keeper.asleep);
     (void)vacancy_local_deliver(&local);
-    assert_false(vacancy_local_gathers(&local));
+    assert_false(vacancy_local_gathers(&local, 1000));
     assert_true(vacancy_local_sleep(&local));
     assert_false(rung(keeper_bell));
     keeper_link_owe_bell(&stock, STOCK_PLACE_OF(0));
     (void)vacancy_local_deliver(&local);
-    assert_true(vacancy_local_gathers(&local));
-    assert_false(vacancy_local_gathers(&local));
+    assert_true(vacancy_local_gathers(&local, 1000));
+    assert_false(vacancy_local_gathers(&local, 1000));
     assert_true(vacancy_local_sleep(&local));
     assert_true(rung(keeper_bell));
     assert_false(keeper_link_bell_is_owed(&stock));
 }
 
-/* However much each look of the loop brings, the keeper is rung after so many. */
+/* However much each look of the loop brings, the keeper is rung after so many, or so long. */
 static void test_looks_are_bounded(void **state)
 {
     (void)state;
@@ -965,12 +965,19 @@ static void test_looks_are_bounded(void **state)
     keeper_link_owe_bell(&stock, STOCK_PLACE_OF(0));
     for (unsigned i = 0; i < VACANCY_LOCAL_GATHER_TURNS; ++i) {
         (void)vacancy_local_deliver(&local);
-        assert_true(vacancy_local_gathers(&local));
+        assert_true(vacancy_local_gathers(&local, 1000));
     }
     (void)vacancy_local_deliver(&local);
-    assert_false(vacancy_local_gathers(&local));
+    assert_false(vacancy_local_gathers(&local, 1000));
     assert_true(vacancy_local_sleep(&local));
     assert_true(rung(keeper_bell));
+    keeper_link_owe_bell(&stock, STOCK_PLACE_OF(0));
+    for (unsigned i = 0; i < VACANCY_LOCAL_GATHER_MS; ++i) {
+        (void)vacancy_local_deliver(&local);
+        assert_true(vacancy_local_gathers(&local, 2000 + i));
+    }
+    (void)vacancy_local_deliver(&local);
+    assert_false(vacancy_local_gathers(&local, 2000 + VACANCY_LOCAL_GATHER_MS));
 }
 
 /* Before it sleeps a worker rings the keeper once for what it has put in, if that one sleeps. */

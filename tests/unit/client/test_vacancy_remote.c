@@ -305,49 +305,94 @@ static void test_gathers(void **state)
     expect_asked(first + 1, 2, quantities);
 }
 
-/* Before purchases leave, the loop looks for more, as long as each look brings some: also where
- * some waited for the batch under way, whose clients ask again when they are answered. */
+/* Answers all that is under way since `first`, and what leaves after that. */
+static void sell_all(size_t first)
+{
+    for (size_t i = first; i < scripted.count; ++i) {
+        sell(i);
+        turn();
+    }
+    assert_int_equal(remote->used, 0);
+}
+
+/* Before purchases leave, the loop looks for more, as long as each look brings some. */
 static void test_looks_for_more(void **state)
 {
+    uint64_t begun_ms, tries = 0;
+    size_t first;
+
     (void)state;
     start();
-    reserve(0, 1, NULL);
-    run(0);
-    assert_int_equal(scripted.count, 0);
-    reserve(1, 1, NULL);
-    run(0);
-    assert_int_equal(scripted.count, 0);
-    run(0);
-    assert_int_equal(scripted.count, 1);
-    assert_int_equal(asked(0)->count, 2);
+    do { /* until it has not taken so long that the patience was over */
+        assert_true(++tries < 10);
+        memset(probes, 0, sizeof(probes));
+        first = scripted.count;
+        begun_ms = clock_monotonic_ms();
+        reserve(0, 1, NULL);
+        run(0);
+        reserve(1, 1, NULL);
+        run(0);
+        run(0);
+        sell_all(first);
+    } while (clock_monotonic_ms() >= begun_ms + REMOTE_PATIENCE_MS);
+    assert_int_equal(scripted.count, first + 1);
+    assert_int_equal(asked(first)->count, 2);
     assert_false(vacancy_remote_gathers(remote));
-    reserve(2, 1, NULL);
-    sell(0);
-    run(0);
-    assert_int_equal(scripted.count, 1);
-    reserve(0, 1, NULL);
-    reserve(1, 1, NULL);
-    turn();
-    assert_int_equal(scripted.count, 2);
-    assert_int_equal(asked(1)->count, 3);
+}
+
+/* So it does where some have waited for the batch under way, whose clients ask again when they are
+ * answered. */
+static void test_looks_for_who_was_answered(void **state)
+{
+    uint64_t begun_ms, tries = 0;
+    size_t first;
+
+    (void)state;
+    start();
+    do { /* until it has not taken so long that the patience was over */
+        assert_true(++tries < 10);
+        memset(probes, 0, sizeof(probes));
+        first = scripted.count;
+        reserve(0, 1, NULL);
+        turn();
+        begun_ms = clock_monotonic_ms();
+        reserve(1, 1, NULL);
+        sell(first);
+        run(0);
+        reserve(2, 1, NULL);
+        reserve(3, 1, NULL);
+        turn();
+        sell_all(first + 1);
+    } while (clock_monotonic_ms() >= begun_ms + REMOTE_PATIENCE_MS);
+    assert_int_equal(scripted.count, first + 2);
+    assert_int_equal(asked(first + 1)->count, 3);
 }
 
 /* However many are coming, purchases leave after so many looks. */
 static void test_looks_are_bounded(void **state)
 {
+    uint64_t begun_ms, tries = 0;
+    size_t first, left;
+
     (void)state;
+    assert_true(REMOTE_LOOKS_MAX + 1 < COUNT(probes));
     settings.batch_max = COUNT(probes);
     start();
-    assert_true(REMOTE_LOOKS_MAX + 1 < COUNT(probes));
-    for (size_t i = 0; i < REMOTE_LOOKS_MAX; ++i) {
-        reserve(i, 1, NULL);
-        run(0);
-        assert_int_equal(scripted.count, 0);
-    }
-    reserve(REMOTE_LOOKS_MAX, 1, NULL);
-    run(0);
-    assert_int_equal(scripted.count, 1);
-    assert_int_equal(asked(0)->count, REMOTE_LOOKS_MAX + 1);
+    do { /* until it has not taken so long that the patience was over */
+        assert_true(++tries < 10);
+        memset(probes, 0, sizeof(probes));
+        first = scripted.count;
+        begun_ms = clock_monotonic_ms();
+        for (size_t i = 0; i <= REMOTE_LOOKS_MAX; ++i) {
+            reserve(i, 1, NULL);
+            run(0);
+        }
+        left = scripted.count - first;
+        turn();
+        sell_all(first);
+    } while (clock_monotonic_ms() >= begun_ms + REMOTE_PATIENCE_MS);
+    assert_int_equal(left, 1);
+    assert_int_equal(asked(first)->count, REMOTE_LOOKS_MAX + 1);
 }
 
 /* A full batch leaves although another one is under way; the rest stays. */
@@ -1495,6 +1540,7 @@ int main(void)
         CASE(test_one_turn_one_request),
         CASE(test_gathers),
         CASE(test_looks_for_more),
+        CASE(test_looks_for_who_was_answered),
         CASE(test_looks_are_bounded),
         CASE(test_full_batch_leaves),
         CASE(test_more_than_a_batch),

@@ -79,7 +79,7 @@ static void test_keeper_bell(void **state)
     assert_false(keeper_link_wants_bell(&stock, WORKER));
 }
 
-/* A worker's promise to ring lasts until it looks, and is its own. */
+/* A worker's promise to ring lasts until it looks, or is given up, and is its own. */
 static void test_owed_bell(void **state)
 {
     (void)state;
@@ -89,6 +89,9 @@ static void test_owed_bell(void **state)
     (void)keeper_link_wants_bell(&stock, WORKER);
     assert_true(keeper_link_bell_is_owed(&stock));
     (void)keeper_link_wants_bell(&stock, STOCK_PLACE_OF(3));
+    assert_false(keeper_link_bell_is_owed(&stock));
+    keeper_link_owe_bell(&stock, WORKER);
+    keeper_link_forget_bells(&stock);
     assert_false(keeper_link_bell_is_owed(&stock));
 }
 
