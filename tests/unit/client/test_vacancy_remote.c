@@ -309,89 +309,103 @@ static void test_gathers(void **state)
 static void sell_all(size_t first)
 {
     for (size_t i = first; i < scripted.count; ++i) {
-        sell(i);
+        if (scripted.exchanges[i].call != NULL)
+            sell(i);
         turn();
     }
     assert_int_equal(remote->used, 0);
 }
 
-/* Before purchases leave, the loop looks for more, as long as each look brings some. */
-static void test_looks_for_more(void **state)
+/* Tries until once it has not taken so long that the patience was over; returns the number of the
+ * exchange that this attempt began with. */
+static size_t in_time(void (*attempt)(size_t first))
 {
     uint64_t begun_ms, tries = 0;
     size_t first;
 
-    (void)state;
-    start();
-    do { /* until it has not taken so long that the patience was over */
+    do {
         assert_true(++tries < 10);
         memset(probes, 0, sizeof(probes));
         first = scripted.count;
         begun_ms = clock_monotonic_ms();
-        reserve(0, 1, NULL);
-        run(0);
-        reserve(1, 1, NULL);
-        run(0);
-        run(0);
+        attempt(first);
         sell_all(first);
     } while (clock_monotonic_ms() >= begun_ms + REMOTE_PATIENCE_MS);
+    return first;
+}
+
+static void reserve_one_a_look(size_t first)
+{
+    (void)first;
+    reserve(0, 1, NULL);
+    run(0);
+    reserve(1, 1, NULL);
+    run(0);
+    run(0);
+}
+
+/* Before purchases leave, the loop looks for more, as long as each look brings some. */
+static void test_looks_for_more(void **state)
+{
+    size_t first;
+
+    (void)state;
+    start();
+    first = in_time(reserve_one_a_look);
     assert_int_equal(scripted.count, first + 1);
     assert_int_equal(asked(first)->count, 2);
     assert_false(vacancy_remote_gathers(remote));
+}
+
+static void reserve_when_answered(size_t first)
+{
+    reserve(0, 1, NULL);
+    turn();
+    reserve(1, 1, NULL);
+    run(0);
+    sell(first);
+    run(0);
+    reserve(2, 1, NULL);
+    reserve(3, 1, NULL);
+    turn();
 }
 
 /* So it does where some have waited for the batch under way, whose clients ask again when they are
  * answered. */
 static void test_looks_for_who_was_answered(void **state)
 {
-    uint64_t begun_ms, tries = 0;
     size_t first;
 
     (void)state;
     start();
-    do { /* until it has not taken so long that the patience was over */
-        assert_true(++tries < 10);
-        memset(probes, 0, sizeof(probes));
-        first = scripted.count;
-        reserve(0, 1, NULL);
-        turn();
-        begun_ms = clock_monotonic_ms();
-        reserve(1, 1, NULL);
-        sell(first);
-        run(0);
-        reserve(2, 1, NULL);
-        reserve(3, 1, NULL);
-        turn();
-        sell_all(first + 1);
-    } while (clock_monotonic_ms() >= begun_ms + REMOTE_PATIENCE_MS);
+    first = in_time(reserve_when_answered);
     assert_int_equal(scripted.count, first + 2);
     assert_int_equal(asked(first + 1)->count, 3);
+}
+
+static size_t left_while_more_came;
+
+static void reserve_on_and_on(size_t first)
+{
+    for (size_t i = 0; i <= REMOTE_LOOKS_MAX; ++i) {
+        reserve(i, 1, NULL);
+        run(0);
+    }
+    left_while_more_came = scripted.count - first;
+    turn();
 }
 
 /* However many are coming, purchases leave after so many looks. */
 static void test_looks_are_bounded(void **state)
 {
-    uint64_t begun_ms, tries = 0;
-    size_t first, left;
+    size_t first;
 
     (void)state;
     assert_true(REMOTE_LOOKS_MAX + 1 < COUNT(probes));
     settings.batch_max = COUNT(probes);
     start();
-    do { /* until it has not taken so long that the patience was over */
-        assert_true(++tries < 10);
-        memset(probes, 0, sizeof(probes));
-        first = scripted.count;
-        begun_ms = clock_monotonic_ms();
-        for (size_t i = 0; i <= REMOTE_LOOKS_MAX; ++i) {
-            reserve(i, 1, NULL);
-            run(0);
-        }
-        left = scripted.count - first;
-        turn();
-        sell_all(first);
-    } while (clock_monotonic_ms() >= begun_ms + REMOTE_PATIENCE_MS);
-    assert_int_equal(left, 1);
+    first = in_time(reserve_on_and_on);
+    assert_int_equal(left_while_more_came, 1);
     assert_int_equal(asked(first)->count, REMOTE_LOOKS_MAX + 1);
 }
 
