@@ -59,9 +59,8 @@ struct vacancy_local {
 
     struct parked_table parked;
     struct token_source tokens;
-    bool owes_bell; /* to the keeper */
-    uint32_t
-        gathered; /* since it was last rung: sales, and deliveries after which it expects some */
+    bool owes_bell;     /* to the keeper */
+    uint32_t gathered;  /* sales, and deliveries that promise some, since it was last rung for */
     uint32_t looked_at; /* of these, when vacancy_local_gathers was last asked */
     uint32_t turns;     /* how often it has said yes since */
     uint64_t since_ms;  /* when it first did */

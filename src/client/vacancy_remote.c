@@ -227,7 +227,6 @@ static bool gathers(struct vacancy_remote *remote, uint64_t now_ms)
     if (remote->looks == 0)
         remote->since_ms = now_ms;
     remote->answered = false;
-    remote->looked_at = count;
     if (!brought || count >= remote->batch_max || remote->looks >= REMOTE_LOOKS_MAX ||
         now_ms >= remote->since_ms + REMOTE_PATIENCE_MS) {
         remote->looks = 0;

@@ -156,7 +156,7 @@ struct vacancy_remote {
     /* whether those that are fresh wait for more, from one turn of the loop to the next */
     bool gathering;
     bool answered;      /* purchases, since it was last judged */
-    uint32_t looked_at; /* how many were fresh then */
+    uint32_t looked_at; /* how many were fresh at the end of the last turn */
     uint32_t looks;     /* how often they have waited since some last left */
     uint64_t since_ms;  /* the first of these */
 

@@ -258,8 +258,8 @@ static void turn(struct worker *worker)
 static void keep_memory(void)
 {
     (void)mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
-    (void)mallopt(M_MMAP_THRESHOLD,
-                  MAP_BYTES); /* which else is fixed at a small one by the other */
+    /* set alone, the first would fix this one at its small default */
+    (void)mallopt(M_MMAP_THRESHOLD, MAP_BYTES);
 }
 
 int worker_run(const struct heritage *heritage)

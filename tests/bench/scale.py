@@ -10,6 +10,7 @@ import pathlib
 import resource
 
 from . import disk, figures, load, recovery, report, visit
+from .peers import DURABLE_ROW, FLOOR_ROW, IN_MEMORY_ROW, KERNEL_ROW, NGINX_ROW, POOLS_ROW
 from .peers.servers import NGINX_LUA, nginx
 from .procs import BenchError
 from .report import say
@@ -31,12 +32,6 @@ WORKERS = (1, 2, 3, 4)
 GROWTH_GOAL = 1.10
 # Descriptors that a server or wrk needs besides its connections.
 DESCRIPTORS = 400
-MEMORY_ROW = "ticketd, purchase, memory:"
-DURABLE_ROW = "ticketd, purchase, durable"
-POOLS_ROW = "ticketd, two pools, durable"
-KERNEL_ROW = "bare epoll loop, POST"
-FLOOR_ROW = "libh2o, POST"
-NGINX_ROW = "nginx + Lua shared dictionary, purchase"
 LEDGER_ROW = "ticketd, purchase, durable, keys kept"
 # Nine look at the stock for one who buys.
 READERS = (*(AVAILABLE,) * 9, PURCHASE)
@@ -79,7 +74,7 @@ def connection_cases(descriptors):
     # The same limit at each point.
     room = {"MAX_CONNECTIONS": allowed[-1] + DESCRIPTORS // 4}
     servers = {
-        MEMORY_ROW: ticketd(**room),
+        IN_MEMORY_ROW: ticketd(**room),
         DURABLE_ROW: ticketd(ledger=ON_DISK, **room),
         POOLS_ROW: microservices(ledger=ON_DISK, **room),
         KERNEL_ROW: SERVERS["epoll"],
@@ -96,7 +91,7 @@ def connection_cases(descriptors):
 def worker_cases():
     return [
         Case("workers", row, str(count), ticketd(workers=count, pinning="others", **options))
-        for row, options in {MEMORY_ROW: {}, DURABLE_ROW: {"ledger": ON_DISK}}.items()
+        for row, options in {IN_MEMORY_ROW: {}, DURABLE_ROW: {"ledger": ON_DISK}}.items()
         for count in WORKERS
     ]
 
@@ -107,7 +102,7 @@ def mix_cases():
         # One ticket, which is sold before the load begins.
         stock = {"stock": 1} if "sold_out" in asked else {}
         servers = {
-            MEMORY_ROW: ticketd(**stock),
+            IN_MEMORY_ROW: ticketd(**stock),
             DURABLE_ROW: ticketd(ledger=ON_DISK, **stock),
             NGINX_ROW: nginx(NGINX_LUA.name, "nginx-lua", lua=True, **stock),
         }
@@ -175,9 +170,9 @@ def growths_of(rounds):
     found = {
         f"{row}, {MANY} / {FEW} connections": (
             growth(rounds, "connections", row, str(MANY), str(FEW)),
-            GROWTH_GOAL if row in (MEMORY_ROW, DURABLE_ROW) else None,
+            GROWTH_GOAL if row in (IN_MEMORY_ROW, DURABLE_ROW) else None,
         )
-        for row in (MEMORY_ROW, DURABLE_ROW, POOLS_ROW, KERNEL_ROW, FLOOR_ROW, NGINX_ROW)
+        for row in (IN_MEMORY_ROW, DURABLE_ROW, POOLS_ROW, KERNEL_ROW, FLOOR_ROW, NGINX_ROW)
     }
     ledger = growth(rounds, "ledger", LEDGER_ROW, "filled", "fresh")
     found[f"{LEDGER_ROW}, filled / fresh ledger"] = (ledger, GROWTH_GOAL)
